@@ -1,0 +1,1 @@
+"""The agent on the pole: it measures camera, hotspot and board, and sends what it measured."""

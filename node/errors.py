@@ -1,0 +1,27 @@
+"""What can go wrong on a node; each error is also the builtin that fits it."""
+
+from node.messages import SimpulError
+
+
+class SettingsError(SimpulError, ValueError):
+    """The settings file is unreadable or says something impossible."""
+
+
+class MaskError(SimpulError, ValueError):
+    """The mask file is missing or impossible, so no picture may be taken."""
+
+
+class CameraError(SimpulError, OSError):
+    """The camera cannot be opened or stopped delivering frames."""
+
+
+class RadioError(SimpulError, OSError):
+    """The hotspot's radio cannot be asked."""
+
+
+class OutboxError(SimpulError, OSError):
+    """The outbox cannot be opened at all."""
+
+
+class UplinkError(SimpulError, ConnectionError):
+    """The broker cannot be reached, refuses, or was lost."""

@@ -1,0 +1,79 @@
+"""What a node obeys: a closed list of commands, and its answers. No shell, ever."""
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from node.messages.envelope import MessageError, Seqs
+
+COMMAND_BYTES_MAX = 4_096
+"""Largest command that is decoded; a longer one is refused unread."""
+
+_Id = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="Chosen by the asker.")]
+
+
+class Replay(
+    Struct, frozen=True, kw_only=True, tag_field="command", tag="replay", forbid_unknown_fields=True
+):
+    """Send measurements of a boot again; the reply names those that are gone."""
+
+    id: _Id
+    boot: Annotated[str, Meta(pattern="^[0-9a-f]{16}$", description="Run of the agent.")]
+    first: Annotated[int, Meta(ge=1, le=2**63 - 1, description="First sequence number.")]
+    last: Annotated[int, Meta(ge=1, le=2**63 - 1, description="Last sequence number, included.")]
+
+
+class Snapshot(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    tag_field="command",
+    tag="snapshot",
+    forbid_unknown_fields=True,
+):
+    """Send a still now."""
+
+    id: _Id
+
+
+Command: TypeAlias = Replay | Snapshot
+
+
+class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to a command."""
+
+    id: Annotated[str, Meta(max_length=64, description="The command's id.")]
+    ok: Annotated[bool, Meta(description="Whether the command is carried out.")]
+    problem: Annotated[str, Meta(max_length=500, description="Why not, for a person.")] = ""
+    boot: Annotated[str, Meta(description="replay: run of the agent that was asked for.")] = ""
+    gone: Annotated[
+        tuple[Seqs, ...], Meta(description="replay: ranges that the node no longer holds.")
+    ] = ()
+
+
+_COMMANDS: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+_REPLIES = msgspec.json.Decoder(Reply)
+
+
+def encode_command(command: Command) -> bytes:
+    """Return a command as JSON for the cmd topic."""
+    return msgspec.json.encode(command)
+
+
+def decode_command(payload: bytes) -> Command:
+    """Read a command. Raises MessageError when too large, malformed or not in the list."""
+    if len(payload) > COMMAND_BYTES_MAX:
+        raise MessageError(f"command of {len(payload)} bytes; at most {COMMAND_BYTES_MAX} are read")
+    try:
+        return _COMMANDS.decode(payload)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise MessageError(f"not a command: {error}") from error
+
+
+def decode_reply(data: bytes | msgspec.Raw) -> Reply:
+    """Read the data of a reply. Raises MessageError when it does not fit."""
+    try:
+        return _REPLIES.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise MessageError(f"not a reply: {error}") from error

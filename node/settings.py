@@ -1,0 +1,176 @@
+"""The only declaration of a node's configuration: /etc/simpul/node.toml as frozen models."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from node.messages import NODE_NAME_PATTERN
+
+
+class Identity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[node]: who and where the node is."""
+
+    name: Annotated[
+        str,
+        Meta(
+            pattern=NODE_NAME_PATTERN,
+            max_length=63,
+            description="Name in the inventory: lower-case letters, digits and hyphens.",
+        ),
+    ]
+    title: Annotated[
+        str, Meta(max_length=80, description="Name of the place, as people read it on the page.")
+    ] = ""
+    site: Annotated[
+        str, Meta(max_length=63, description="Site or junction; neighbours share it.")
+    ] = ""
+    state_directory: Annotated[
+        str, Meta(pattern="^/", description="Where the outbox lives; must survive a reboot.")
+    ] = "/var/lib/simpul"
+
+
+class Uplink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[uplink]: the way to the broker."""
+
+    brokers: Annotated[
+        tuple[
+            Annotated[
+                str, Meta(pattern=r"^mqtts?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$")
+            ],
+            ...,
+        ],
+        Meta(
+            min_length=1,
+            description="Brokers, tried in turn: mqtts://host:port (TLS) or mqtt://host:port.",
+        ),
+    ]
+    ca_file: Annotated[
+        str, Meta(description="CA certificates (PEM) that the broker is checked against.")
+    ] = ""
+    certificate_file: Annotated[str, Meta(description="Certificate (PEM) of this node.")] = ""
+    key_file: Annotated[
+        str, Meta(description="Private key (PEM) of this node; no other user may read it.")
+    ] = ""
+    keepalive_seconds: Annotated[
+        int, Meta(ge=5, le=600, description="Longest silence before the broker declares death.")
+    ] = 30
+    in_flight_max: Annotated[
+        int, Meta(ge=1, le=1000, description="Messages under way without acknowledgement.")
+    ] = 64
+    acknowledge_timeout_seconds: Annotated[
+        float, Meta(ge=1, le=600, description="Longest wait for an acknowledgement.")
+    ] = 30.0
+    backoff_min_seconds: Annotated[
+        float, Meta(gt=0, le=60, description="First pause after a failed connection.")
+    ] = 1.0
+    backoff_max_seconds: Annotated[
+        float, Meta(ge=1, le=3600, description="Longest pause after failed connections.")
+    ] = 60.0
+
+
+class Outbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[outbox]: the durable queue on the card."""
+
+    bytes_max: Annotated[
+        int, Meta(ge=262_144, le=2**40, description="Most bytes of messages kept on the card.")
+    ] = 67_108_864
+    age_max_hours: Annotated[
+        float, Meta(gt=0, le=8760, description="Unsent measurements older than this are given up.")
+    ] = 168.0
+    replay_window_hours: Annotated[
+        float, Meta(ge=0, le=8760, description="How long acknowledged messages stay, for a replay.")
+    ] = 24.0
+    commit_interval_seconds: Annotated[
+        float,
+        Meta(ge=0.05, le=60, description="Measurements are written in batches this far apart."),
+    ] = 1.0
+    pending_max: Annotated[
+        int, Meta(ge=100, le=1_000_000, description="Most measurements held in memory unwritten.")
+    ] = 10_000
+
+
+class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[camera]: the sensor, its masks and the public still."""
+
+    adapter: Annotated[
+        Literal["none", "picamera2", "v4l2", "video", "rendered"],
+        Meta(
+            description="none; picamera2 (Raspberry Pi camera); v4l2 (USB camera); "
+            "video (file or RTSP, replayed); rendered (a street scene drawn by the program)."
+        ),
+    ] = "none"
+    source: Annotated[
+        str, Meta(description="v4l2: device such as /dev/video0; video: file or rtsp:// address.")
+    ] = ""
+    width: Annotated[
+        int, Meta(ge=64, le=4096, multiple_of=16, description="Width of a frame, in pixels.")
+    ] = 1280
+    height: Annotated[
+        int, Meta(ge=64, le=4096, multiple_of=16, description="Height of a frame, in pixels.")
+    ] = 720
+    frames_per_second: Annotated[float, Meta(gt=0, le=60, description="Frames taken.")] = 5.0
+    mask_file: Annotated[
+        str, Meta(pattern="^/", description="Regions to blacken. Without a valid file, no picture.")
+    ] = "/etc/simpul/mask.toml"
+    still_interval_seconds: Annotated[
+        float, Meta(ge=0.2, le=86_400, description="Time between public stills.")
+    ] = 10.0
+    still_width: Annotated[
+        int,
+        Meta(
+            ge=64,
+            le=1280,
+            multiple_of=16,
+            description="Width of the public still; small is private.",
+        ),
+    ] = 640
+    still_quality: Annotated[
+        int, Meta(ge=10, le=95, description="JPEG quality of the public still.")
+    ] = 70
+    stall_seconds: Annotated[
+        float,
+        Meta(ge=1, le=600, description="Age of the newest frame at which the camera is restarted."),
+    ] = 10.0
+    measure_interval_seconds: Annotated[
+        float, Meta(ge=0.2, le=3600, description="Time between camera measurements.")
+    ] = 10.0
+
+
+class Hotspot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[hotspot]: the access point that is watched."""
+
+    adapter: Annotated[
+        Literal["none", "nl80211", "simulated"],
+        Meta(description="none; nl80211 (Linux kernel); simulated (invented stations, for demos)."),
+    ] = "none"
+    interface: Annotated[
+        str,
+        Meta(
+            pattern="^[A-Za-z0-9._-]{1,15}$", description="Network interface of the access point."
+        ),
+    ] = "wlan0"
+    measure_interval_seconds: Annotated[
+        float, Meta(ge=0.2, le=3600, description="Time between hotspot measurements.")
+    ] = 10.0
+
+
+class Health(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[health]: the machine itself."""
+
+    measure_interval_seconds: Annotated[
+        float, Meta(ge=0.2, le=3600, description="Time between health measurements.")
+    ] = 30.0
+    root_directory: Annotated[
+        str, Meta(pattern="^/", description="Where /proc and /sys hang; another tree is for tests.")
+    ] = "/"
+
+
+class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a node is told."""
+
+    node: Identity
+    uplink: Uplink
+    outbox: Outbox = Outbox()
+    camera: Camera = Camera()
+    hotspot: Hotspot = Hotspot()
+    health: Health = Health()
