@@ -19,6 +19,10 @@ class RadioError(SimpulError, OSError):
     """The hotspot's radio cannot be asked."""
 
 
+class ReadingError(SimpulError, ValueError):
+    """A file of the kernel or an answer of the firmware is not what its documentation says."""
+
+
 class OutboxError(SimpulError, OSError):
     """The outbox cannot be opened at all."""
 

@@ -174,3 +174,9 @@ class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     camera: Camera = Camera()
     hotspot: Hotspot = Hotspot()
     health: Health = Health()
+
+    @property
+    def simulated(self) -> bool:
+        """Tell whether the camera or the radio is not a real one."""
+        replayed = self.camera.adapter == "video" and "://" not in self.camera.source
+        return replayed or self.camera.adapter == "rendered" or self.hotspot.adapter == "simulated"

@@ -51,13 +51,21 @@ class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ] = None
     storage_life_used_percent: Annotated[
         int | None,
-        Meta(description="Wear that the card itself reports (JEDEC e.MMC, steps of 10)."),
+        Meta(
+            description="Life used, as the card itself estimates (JEDEC e.MMC): upper end of its "
+            "step of 10; 110 when past its life."
+        ),
+    ] = None
+    storage_worn_out_soon: Annotated[
+        bool | None,
+        Meta(description="The card says 80 % of its reserve blocks are used (JEDEC e.MMC)."),
     ] = None
     clock_synced: Annotated[
         bool | None, Meta(description="A time source disciplines the clock.")
     ] = None
     clock_offset_seconds: Annotated[
-        float | None, Meta(description="Offset that the time daemon last measured.")
+        float | None,
+        Meta(description="Offset the time daemon measured and the kernel still corrects."),
     ] = None
     uplink_round_trip_seconds: Annotated[
         float | None, Meta(description="Smoothed round trip to the broker (TCP_INFO).")

@@ -1,0 +1,129 @@
+"""The command `simpul-node`, and the composition root: the only place that picks adapters."""
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from node.agent import Agent
+from node.clock import SystemClock
+from node.errors import SettingsError
+from node.health.machine import Machine
+from node.health.source import HealthSource
+from node.messages import SimpulError
+from node.settings import NodeSettings
+from node.settings_file import load_settings
+from node.source import Source
+
+_DEFAULT_FILE = Path("/etc/simpul/node.toml")
+_EXIT_FAILED = 1
+_EXIT_BAD_SETTINGS = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `simpul-node`; return its exit status: 0 well, 1 failed, 2 bad settings or usage."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        return int(options.command(options))
+    except SettingsError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command speaks to its terminal
+        return _EXIT_BAD_SETTINGS
+    except SimpulError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - as above
+        return _EXIT_FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="simpul-node", description="The agent of a Simpul node.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> None:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        if name == "check":
+            sub.add_argument("config", nargs="?", type=Path, default=_DEFAULT_FILE, metavar="FILE")
+        elif name != "schema":
+            sub.add_argument("--config", type=Path, default=_DEFAULT_FILE, metavar="FILE")
+
+    add("agent", _agent, "Run the agent.")
+    add("camera", _camera, "Run the camera process; the agent starts it by itself.")
+    add("check", _check, "Check a settings file; exit 0 only when the agent would run with it.")
+    add("schema", _schema, "Print the JSON Schema of the settings file.")
+    return parser
+
+
+def _agent(options: argparse.Namespace) -> int:
+    settings = load_settings(options.config)
+    clock = SystemClock()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    from node.uplink.paho_link import PahoLink  # noqa: PLC0415 - an adapter, chosen here
+
+    agent = Agent(
+        settings,
+        make_link=lambda: PahoLink(settings.uplink, client_id=settings.node.name),
+        clock=clock,
+    )
+    sources, snapshot = _sources(settings, options.config, agent, clock)
+    agent.run(sources, stop, snapshot=snapshot)
+    return 0
+
+
+def _sources(
+    settings: NodeSettings, config: Path, agent: Agent, clock: SystemClock
+) -> tuple[list[Source], Callable[[], None] | None]:
+    machine = Machine(
+        root=Path(settings.health.root_directory),
+        state_directory=Path(settings.node.state_directory),
+        clock=clock,
+    )
+    interval_seconds = settings.health.measure_interval_seconds
+    sources: list[Source] = [
+        HealthSource(machine, measure_interval_seconds=interval_seconds, extra=(agent.figures,))
+    ]
+    snapshot = None
+    if settings.hotspot.adapter != "none":
+        from node.hotspot.source import HotspotSource, open_radio  # noqa: PLC0415 - chosen here
+
+        sources.append(HotspotSource(settings.hotspot, open_radio(settings), clock=clock))
+    if settings.camera.adapter != "none":
+        from node.camera.source import CameraSource  # noqa: PLC0415 - chosen here
+
+        camera = CameraSource(settings.camera, config=config, clock=clock)
+        sources.append(camera)
+        snapshot = camera.snapshot
+    return sources, snapshot
+
+
+def _camera(options: argparse.Namespace) -> int:
+    from node.camera.process import run_camera_process  # noqa: PLC0415 - numpy stays out of the agent
+
+    return run_camera_process(options.config)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from node.check import check  # noqa: PLC0415 - only this command needs it
+
+    check(load_settings(options.config))
+    print(f"{options.config}: good")  # noqa: T201 - a command speaks to its terminal
+    return 0
+
+
+def _schema(_options: argparse.Namespace) -> int:
+    import msgspec  # noqa: PLC0415 - only this command needs it
+
+    print(json.dumps(msgspec.json.schema(NodeSettings), indent=2))  # noqa: T201 - as above
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

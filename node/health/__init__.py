@@ -1,0 +1,1 @@
+"""Says how the machine itself is: heat, power, memory, storage, clock; and what others add."""

@@ -1,0 +1,1 @@
+"""Empties the outbox into the broker, and carries commands the other way."""
