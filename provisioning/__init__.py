@@ -1,0 +1,1 @@
+"""The technician's and fleet keeper's command `simpul`."""

@@ -1,0 +1,1 @@
+"""Three nodes, a broker and a hub on one machine, without root: the whole product at a glance."""

@@ -1,0 +1,87 @@
+"""The tasks of the command `simpul`; each hands over to the module that does the work."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+from fabric import task
+from invoke import Context
+from rich.console import Console
+from rich.live import Live
+
+from provisioning.demo.run import Demo, run_demo
+from provisioning.fleet import Fleet
+from provisioning.listen import BrokerAccess, listening
+from provisioning.table import fleet_json, fleet_table
+
+_BROKER_VARIABLE = "SIMPUL_BROKER"
+_BROKER_DEFAULT = "mqtt://127.0.0.1:1883"
+_RETAINED_SECONDS = 1.0
+_REFRESH_SECONDS = 0.5
+_ACCESS_HELP = {
+    "broker": f"mqtt://host:port or mqtts://host:port; else ${_BROKER_VARIABLE}.",
+    "ca": "CA certificates (PEM) the broker is checked against.",
+    "certificate": "Your certificate (PEM).",
+    "key": "Your private key (PEM).",
+}
+
+
+def _access(broker: str, ca: str, certificate: str, key: str) -> BrokerAccess:
+    url = broker or os.environ.get(_BROKER_VARIABLE, _BROKER_DEFAULT)
+    return BrokerAccess(url=url, ca_file=ca, certificate_file=certificate, key_file=key)
+
+
+@task(
+    help={
+        "video": "Clip that every node replays; else a clip of this machine, else a drawn street.",
+        "port": "TCP port of the page.",
+        "seconds": "End by itself after so many seconds; 0 runs until Ctrl-C.",
+    }
+)
+def demo(_context: Context, video: str = "", port: int = 8080, seconds: float = 0) -> None:
+    """Run three nodes, a broker and a hub on this machine, and show the page."""
+    run_demo(Demo(video=Path(video) if video else None, port=port, seconds=seconds), Console())
+
+
+@task(help={**_ACCESS_HELP, "json": "Print JSON."})
+def status(
+    _context: Context,
+    broker: str = "",
+    ca: str = "",
+    certificate: str = "",
+    key: str = "",
+    json: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
+) -> None:
+    """Show every node as the broker's retained messages tell it."""
+    fleet = Fleet()
+    with listening(_access(broker, ca, certificate, key), ("state", "frame"), fleet.hear):
+        time.sleep(_RETAINED_SECONDS)  # the broker does not say when the last retained one is out
+    views = list(fleet.nodes.values())
+    if json:
+        print(fleet_json(views))  # noqa: T201 - the command's answer
+        return
+    Console().print(fleet_table(views, live=False) if views else "no node has been heard yet")
+
+
+@task(help={**_ACCESS_HELP, "seconds": "End after so many seconds; 0 runs until Ctrl-C."})
+def watch(
+    _context: Context,
+    broker: str = "",
+    ca: str = "",
+    certificate: str = "",
+    key: str = "",
+    seconds: float = 0,
+) -> None:
+    """Show every node live, until Ctrl-C."""
+    fleet = Fleet()
+    kinds = ("state", "frame", "health", "wifi", "camera")
+    end_mono = time.monotonic() + seconds if seconds else float("inf")
+    never = threading.Event()
+    with (
+        listening(_access(broker, ca, certificate, key), kinds, fleet.hear),
+        Live(console=Console(), auto_refresh=False) as screen,
+    ):
+        while time.monotonic() < end_mono:
+            never.wait(_REFRESH_SECONDS)
+            screen.update(fleet_table(list(fleet.nodes.values()), live=True), refresh=True)
