@@ -59,7 +59,11 @@ class PahoLink:
         except (OSError, ValueError) as error:
             raise UplinkError(f"{broker}: {error}") from error
         while self._consent is None:
-            self._work(_CONNECT_TIMEOUT_SECONDS, patient=False)
+            try:
+                self._work(_CONNECT_TIMEOUT_SECONDS, patient=False)
+            except UplinkError as error:
+                if self._consent is None:  # else the refusal itself says more
+                    raise UplinkError(f"{broker}: {error}") from error
         if self._consent.is_failure:
             raise UplinkError(f"{broker} refuses this node: {self._consent}")
 
@@ -137,10 +141,8 @@ class PahoLink:
         self._require(self._client.loop_misc())
 
     def _require(self, code: MQTTErrorCode) -> None:
-        if code != MQTTErrorCode.MQTT_ERR_SUCCESS and self._consent is not None:
-            raise UplinkError(f"connection lost: {mqtt.error_string(code)}")
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise UplinkError(f"no connection: {mqtt.error_string(code)}")
+            raise UplinkError(f"connection lost: {mqtt.error_string(code)}")
 
     def _on_connect(
         self,

@@ -65,7 +65,7 @@ def write_hub(directory: Path, *, broker: str, port: int) -> Path:
     """Write the settings of collector and page below `directory`; return the file."""
     home = directory / "hub"
     home.mkdir()
-    tables = {
+    tables: dict[str, dict[str, object]] = {
         "broker": {"urls": [broker], "backoff_min_seconds": 0.2, "backoff_max_seconds": 5.0},
         "database": {"url": f"sqlite:///{home / 'hub.db'}"},
         "public": {"directory": str(home / "public")},
