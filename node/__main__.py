@@ -94,11 +94,11 @@ def _sources(
     if settings.hotspot.adapter != "none":
         from node.hotspot.source import HotspotSource, open_radio  # noqa: PLC0415 - chosen here
 
-        sources.append(HotspotSource(settings.hotspot, open_radio(settings), clock=clock))
+        sources.append(HotspotSource(settings.hotspot, open_radio(settings, clock), clock=clock))
     if settings.camera.adapter != "none":
-        from node.camera.source import CameraSource  # noqa: PLC0415 - chosen here
+        from node.camera.source import CameraSource, camera_command  # noqa: PLC0415 - chosen here
 
-        camera = CameraSource(settings.camera, config=config, clock=clock)
+        camera = CameraSource(settings.camera, camera_command(config), clock=clock)
         sources.append(camera)
         snapshot = camera.snapshot
     return sources, snapshot

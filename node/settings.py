@@ -150,7 +150,7 @@ class Hotspot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = "wlan0"
     measure_interval_seconds: Annotated[
-        float, Meta(ge=0.2, le=3600, description="Time between hotspot measurements.")
+        float, Meta(ge=0.02, le=3600, description="Time between hotspot measurements.")
     ] = 10.0
 
 
@@ -158,7 +158,7 @@ class Health(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[health]: the machine itself."""
 
     measure_interval_seconds: Annotated[
-        float, Meta(ge=0.2, le=3600, description="Time between health measurements.")
+        float, Meta(ge=0.02, le=3600, description="Time between health measurements.")
     ] = 30.0
     root_directory: Annotated[
         str, Meta(pattern="^/", description="Where /proc and /sys hang; another tree is for tests.")

@@ -1,13 +1,13 @@
 """The source that takes every row of the table at a steady beat and says it as one Health."""
 
 import logging
-import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import msgspec
 
+from node.beat import beats
 from node.errors import ReadingError
 from node.health.machine import Machine
 from node.health.parse import Figures, Value
@@ -44,13 +44,8 @@ class HealthSource:
     def run(self, sink: Sink, stop: threading.Event) -> None:
         """Send a Health at once and then at every beat, until `stop` is set."""
         clock = self._machine.clock
-        start = clock.mono()
-        while not stop.is_set():
+        for _ in beats(stop, clock=clock, interval_seconds=self._interval_seconds):
             sink.measure("health", self.measure())
-            elapsed_seconds = clock.mono() - start
-            # Beats that were missed (a suspended machine, a slow disk) are not made up for.
-            beat = math.floor(elapsed_seconds / self._interval_seconds) + 1
-            stop.wait(beat * self._interval_seconds - elapsed_seconds)
 
     def measure(self) -> Health:
         """Take every row once; a row that fails leaves its fields absent and stops no other.

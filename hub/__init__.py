@@ -1,0 +1,1 @@
+"""The city side: keeps what the nodes measure and shows it to the public."""

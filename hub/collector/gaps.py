@@ -1,0 +1,79 @@
+"""Decides when to ask which node for what is missing; pure: time and facts are arguments."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from hub.settings import Gaps
+
+
+class BootKey(NamedTuple):
+    """One run of one node's agent."""
+
+    node: str
+    boot: str
+
+
+@dataclass(slots=True)
+class _Gap:
+    missing: int
+    next_ask: float
+    interval: float
+
+
+class GapWatch:
+    """Remembers which boots have holes and when each was asked for last.
+
+    A new gap is given time to fill by itself, for a node sends its backlog unasked. After an ask
+    the pause doubles. As long as a gap shrinks, the answer is on its way and nobody asks again.
+    """
+
+    def __init__(self, settings: Gaps) -> None:
+        self._settings = settings
+        self._gaps: dict[BootKey, _Gap] = {}
+        self._online: frozenset[str] = frozenset()
+
+    def saw(self, missing: Mapping[tuple[str, str], int], now: float) -> None:
+        """Take how many measurements each incomplete boot lacks; others are complete.
+
+        `now` is monotonic, in seconds, here and below.
+        """
+        keys = {BootKey(*key): amount for key, amount in missing.items()}
+        for closed in self._gaps.keys() - keys.keys():
+            del self._gaps[closed]
+        for key, amount in keys.items():
+            gap = self._gaps.get(key)
+            if gap is None:
+                grace = self._settings.grace_seconds
+                self._gaps[key] = _Gap(amount, now + grace, self._settings.interval_min_seconds)
+                continue
+            if amount < gap.missing:
+                gap.interval = self._settings.interval_min_seconds
+                gap.next_ask = max(gap.next_ask, now + self._settings.grace_seconds)
+            gap.missing = amount
+
+    def online(self, nodes: Collection[str], now: float) -> None:
+        """Take which nodes are online; one that came back is asked soon, not after a long pause."""
+        fresh = frozenset(nodes) - self._online
+        self._online = frozenset(nodes)
+        for key, gap in self._gaps.items():
+            if key.node in fresh:
+                gap.interval = self._settings.interval_min_seconds
+                gap.next_ask = now + self._settings.grace_seconds
+
+    def due(self, now: float) -> list[BootKey]:
+        """Return the boots to ask for now, of nodes online; the longest overdue first."""
+        due = [
+            (gap.next_ask, key)
+            for key, gap in self._gaps.items()
+            if gap.next_ask <= now and key.node in self._online
+        ]
+        return [key for _, key in sorted(due)]
+
+    def asked(self, key: BootKey, now: float) -> None:
+        """Note that `key` was asked for."""
+        gap = self._gaps.get(key)
+        if gap is None:
+            return
+        gap.next_ask = now + gap.interval
+        gap.interval = min(gap.interval * 2, self._settings.interval_max_seconds)
