@@ -78,7 +78,8 @@ class Uplink:
                 self._converse(broker, stop, backoff)
             except UplinkError as error:
                 pause_seconds = backoff.next_seconds()
-                _log.warning("%s%s; next try in %.1f s", error, self._clock_hint(), pause_seconds)
+                hint = self._clock_hint(error)
+                _log.warning("%s%s; next try in %.1f s", error, hint, pause_seconds)
                 self._rest(stop, pause_seconds)
 
     def _converse(self, broker: str, stop: threading.Event, backoff: Backoff) -> None:
@@ -123,7 +124,8 @@ class Uplink:
             if stop.wait(min(_TURN_SECONDS, left_seconds)):
                 return
 
-    def _clock_hint(self) -> str:
-        if self._clock.synced():
+    def _clock_hint(self, error: UplinkError) -> str:
+        """Name the usual reason why a good certificate is refused on a node without a battery."""
+        if "certificate" not in str(error) or self._clock.synced():
             return ""
         return f" (this node's clock is not synchronised and says {self._clock.wall():%Y-%m-%d})"

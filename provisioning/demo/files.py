@@ -1,5 +1,6 @@
 """Writes what the programs of the demonstration read: settings, masks, broker configuration."""
 
+import getpass
 import tomllib
 from pathlib import Path
 
@@ -79,6 +80,8 @@ def write_mosquitto(directory: Path, *, port: int) -> Path:
     file = directory / "mosquitto.conf"
     lines = (
         f"listener {port} 127.0.0.1",
+        # Started by root it would become another user, and outlive a killed demonstration.
+        f"user {getpass.getuser()}",
         "allow_anonymous true",
         "message_size_limit 1048576",
         "max_inflight_messages 200",

@@ -1,6 +1,7 @@
 """Runs the demonstration: sets it up in a temporary folder, waits for the first pictures, ends."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -19,7 +20,7 @@ from provisioning.demo.programs import Program, require_running, start, stop_all
 from provisioning.errors import DemoError
 
 _SURVEILLANCE_CLIP = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
-_MOSQUITTO_PLACES = "/usr/local/sbin:/usr/sbin:/usr/bin:/opt/homebrew/sbin"
+_MOSQUITTO_PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/opt/homebrew/sbin"
 _START_SECONDS = 60.0
 _TICK_SECONDS = 0.2
 
@@ -89,7 +90,9 @@ def _start_all(programs: list[Program], directory: Path, demo: Demo, video: Path
 
 
 def _start_broker(directory: Path, port: int) -> Program:
-    mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path=_MOSQUITTO_PLACES)
+    # Debian puts it where a user's PATH does not look.
+    places = os.environ.get("SIMPUL_MOSQUITTO_PATH", _MOSQUITTO_PLACES)
+    mosquitto = shutil.which("mosquitto", path=places)
     if mosquitto is None:
         command = [sys.executable, "-m", "provisioning.demo.broker", str(port)]
     else:
@@ -105,7 +108,7 @@ def _await_pictures(programs: list[Program], directory: Path, stop: threading.Ev
         require_running(programs)
         if listing.exists():
             cameras = json.loads(listing.read_bytes())["cameras"]
-            if sum(camera["still"] is not None for camera in cameras) == len(PLACES):
+            if sum(camera["state"] == "online" for camera in cameras) == len(PLACES):
                 return
         if time.monotonic() > end_mono:
             raise DemoError(f"no picture of every place within {_START_SECONDS:g} s")

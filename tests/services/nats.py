@@ -95,6 +95,18 @@ mqtt {{
             threading.Event().wait(_POLL_SECONDS)
         raise TimeoutError("the cluster does not become healthy; see its logs")
 
+    def wait_until_serving(self) -> None:
+        """Return once every running member takes part again; under load none is ever in step."""
+        for _ in range(_POLLS):
+            serving = (
+                self._get(index, "healthz?js-enabled-only=true").get("status") == "ok"
+                for index in self._processes
+            )
+            if all(serving) and self._has_leader():
+                return
+            threading.Event().wait(_POLL_SECONDS)
+        raise TimeoutError("the cluster does not serve; see its logs")
+
     def _healthy(self, index: int) -> bool:
         return self._get(index, "healthz").get("status") == "ok"
 
