@@ -62,12 +62,12 @@ def listening(
         message.topic, bytes(message.payload)
     )
     try:
-        if url.scheme == "mqtts":
+        if encrypted:
             context = ssl.create_default_context(cafile=access.ca_file or None)
             if access.certificate_file:
                 context.load_cert_chain(access.certificate_file, access.key_file)
             client.tls_set_context(context)
-        client.connect(url.hostname, url.port or (8883 if url.scheme == "mqtts" else 1883))
+        client.connect(host, port)
     except (OSError, ValueError) as error:
         raise FleetError(f"{access.url}: {error}; is the broker running there?") from error
     client.loop_start()
@@ -80,3 +80,15 @@ def listening(
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+def _parse(url: str) -> tuple[str, int, bool]:
+    """Return host, port and whether TLS is asked for."""
+    try:
+        parts = urlsplit(url)
+        default_port = {"mqtt": 1883, "mqtts": 8883}[parts.scheme]
+        return parts.hostname or "", parts.port or default_port, parts.scheme == "mqtts"
+    except (ValueError, KeyError) as error:
+        raise FleetError(
+            f"{url!r} is no broker; write mqtt://host:port or mqtts://host:port"
+        ) from error
