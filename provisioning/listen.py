@@ -36,11 +36,7 @@ def listening(
     `kinds` are topics below a node ("state", "health" ...). Raises FleetError when the broker
     cannot be reached or refuses.
     """
-    url = urlsplit(access.url)
-    if url.scheme not in {"mqtt", "mqtts"} or not url.hostname:
-        raise FleetError(
-            f"{access.url!r} is no broker; write mqtt://host:port or mqtts://host:port"
-        )
+    host, port, encrypted = _parse(access.url)
     consent: list[ReasonCode] = []
     answered = threading.Event()
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
@@ -86,9 +82,10 @@ def _parse(url: str) -> tuple[str, int, bool]:
     """Return host, port and whether TLS is asked for."""
     try:
         parts = urlsplit(url)
-        default_port = {"mqtt": 1883, "mqtts": 8883}[parts.scheme]
-        return parts.hostname or "", parts.port or default_port, parts.scheme == "mqtts"
+        usual_port = {"mqtt": 1883, "mqtts": 8883}[parts.scheme]
+        port = parts.port or usual_port
     except (ValueError, KeyError) as error:
         raise FleetError(
             f"{url!r} is no broker; write mqtt://host:port or mqtts://host:port"
         ) from error
+    return parts.hostname or "", port, parts.scheme == "mqtts"
