@@ -99,6 +99,10 @@ class Session:
         return self._send_from("fresh", self._outbox.take_fresh)
 
     def _send_history(self) -> bool:
+        # A quarter of the window stays open for what is measured next.
+        window = self._settings.in_flight_max
+        if len(self._flights) >= window - window // 4:
+            return False
         return self._send_from("history", self._outbox.take_history)
 
     def _send_from(self, lane: str, take: Callable[[], Delivery | None]) -> bool:

@@ -10,11 +10,13 @@ from msgspec import Struct
 from node.settings import Camera, Health, Hotspot, Identity, NodeSettings, Outbox, Uplink
 
 _MASK = """\
-# The upper left corner, as if a window of a house were there.
+# As a household asked for it: nobody looks into its windows.
 [[region]]
-name = "window"
-polygon = [[0.02, 0.03], [0.16, 0.03], [0.16, 0.22], [0.02, 0.22]]
+name = "windows of a house"
+polygon = {polygon}
 """
+_HOUSE_IN_THE_DRAWN_STREET = "[[0.4, 0.24], [0.5, 0.24], [0.5, 0.44], [0.4, 0.44]]"
+_CORNER_OF_A_CLIP = "[[0.02, 0.03], [0.16, 0.03], [0.16, 0.22], [0.02, 0.22]]"
 
 
 class Place(Struct, frozen=True):
@@ -37,7 +39,8 @@ def write_node(directory: Path, place: Place, *, broker: str, video: Path | None
     home = directory / place.name
     home.mkdir()
     mask = home / "mask.toml"
-    mask.write_text(_MASK, encoding="utf-8")
+    polygon = _CORNER_OF_A_CLIP if video else _HOUSE_IN_THE_DRAWN_STREET
+    mask.write_text(_MASK.format(polygon=polygon), encoding="utf-8")
     settings = NodeSettings(
         node=Identity(
             name=place.name,

@@ -25,7 +25,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A broker of its own."""
+    """Start a broker for one test."""
     if mosquitto_program() is None:
         pytest.skip("Mosquitto is not installed: apt-get install mosquitto")
     with Mosquitto(tmp_path / "mosquitto") as broker:
@@ -34,7 +34,7 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database, of each kind in turn."""
+    """Return the address of an empty database, of each kind in turn."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/hub.db"
     server: Postgres = request.getfixturevalue("postgres")
@@ -43,7 +43,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """An empty database with its tables, of each kind in turn."""
+    """Open an empty database with its tables, of each kind in turn."""
     opened = open_database(database_url)
     opened.create_tables()
     yield opened

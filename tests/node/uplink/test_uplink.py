@@ -128,17 +128,41 @@ def test_what_was_not_acknowledged_is_sent_again_as_history(tmp_path: Path) -> N
 
 
 def test_history_does_not_starve_what_is_fresh(rig: Rig) -> None:
-    for _ in range(40):
+    for _ in range(20):
         rig.measure(500)
+    rig.broker.mute = True  # the window fills with history and stays full
     rig.thread.start()
-    eventually(lambda: len(rig.broker.published) > 100)
+    eventually(lambda: rig.broker.links)
+    rig.broker.mute = False
+    rig.broker.down()
+    eventually(lambda: len(rig.seqs()) > 100)
     rig.measure(1)
-    fresh_seq = 20_001
+    sent_before = len(rig.seqs())
+    fresh_seq = 10_001
     eventually(lambda: fresh_seq in rig.seqs())
-    behind = rig.seqs().index(fresh_seq)
-    assert behind < 20_000, "it waited for the whole backlog"
-    eventually(lambda: len(rig.seqs()) == 20_001)
-    assert sorted(rig.seqs()) == list(range(1, 20_002))
+    waited_for = rig.seqs().index(fresh_seq) - sent_before
+    assert waited_for < 2_000, "it waited for the backlog"
+    eventually(lambda: len(rig.seqs()) == 10_001)
+    assert sorted(rig.seqs()) == list(range(1, 10_002))
+
+
+def test_a_full_window_of_history_leaves_room_for_what_is_fresh(rig: Rig) -> None:
+    rig.measure(200)
+    published: list[Message] = []
+    rig.broker.mute = True
+    link_publish = MemoryLink.publish
+
+    class Counting(MemoryLink):
+        def publish(self, message: Message) -> int:
+            published.append(message)
+            return link_publish(self, message)
+
+    rig.uplink._make_link = lambda: Counting(rig.broker)  # to see what is sent but not acknowledged
+    rig.thread.start()
+    history = 64 - 16
+    eventually(lambda: len([m for m in published if m.topic == HEALTH]) == history - 1)
+    rig.measure(1)
+    eventually(lambda: any(decode_envelope(m.payload).seq == 201 for m in published[1:]))
 
 
 def test_only_the_newest_still_is_sent_after_an_outage(rig: Rig) -> None:
