@@ -53,7 +53,6 @@ def _run(parsed: argparse.Namespace) -> int:
             stop=stop,
             ready=_tell_address,
         )
-    notify("STOPPING=1")
     return _OK
 
 
@@ -87,6 +86,7 @@ def _stop_by_signal() -> threading.Event:
     stop = threading.Event()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
+        notify("STOPPING=1")
         stop.set()
 
     signal.signal(signal.SIGTERM, handle)

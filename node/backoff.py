@@ -14,7 +14,7 @@ class Backoff:
 
     def next_seconds(self) -> float:
         """Return the pause after one more failure: between half and all of the doubled limit."""
-        limit = min(self._max_seconds, self._min_seconds * 2 ** min(self._failures, 32))
+        limit = min(self._max_seconds, self._min_seconds * 2.0 ** min(self._failures, 32))
         self._failures += 1
         return limit * random.uniform(0.5, 1)  # noqa: S311 - jitter is no secret
 

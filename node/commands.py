@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from node.errors import OutboxError
+from node.errors import CameraError, OutboxError
 from node.messages import MessageError, Replay, Reply, decode_command
 from node.outbox.outbox import Outbox
 
@@ -24,7 +24,10 @@ def obey(payload: bytes, *, outbox: Outbox, snapshot: Callable[[], None] | None)
         return _replay(command, outbox)
     if snapshot is None:
         return Reply(id=command.id, ok=False, problem="this node has no camera")
-    snapshot()
+    try:
+        snapshot()
+    except CameraError as error:
+        return Reply(id=command.id, ok=False, problem=str(error))
     return Reply(id=command.id, ok=True)
 
 

@@ -3,6 +3,8 @@
 import hashlib
 from datetime import datetime
 
+from msgspec import structs
+
 from hub.public.cameras import CamerasFile, CameraView
 from hub.public.place import Place
 from hub.settings import Public
@@ -25,6 +27,8 @@ class Fleet:
         late_will = not state.online and known is not None and known.online
         if late_will and place.state_boot != envelope.boot:
             return  # the death of a former run, noticed after the birth of this one
+        if known is not None and not state.online and not state.title:
+            state = structs.replace(known, online=False)  # a bare will says nothing but death
         place.state = state
         place.state_boot = envelope.boot
         place.state_at = received_at

@@ -50,6 +50,13 @@ class Database:
 
         Raises StoreUnavailableError, and SettingsError when the tables are of another version.
         """
+        try:
+            self._create_tables()
+        except StoreRefusedError as error:
+            # Another collector creates them at this moment (PostgreSQL reports its own catalogue).
+            raise StoreUnavailableError(str(error)) from error
+
+    def _create_tables(self) -> None:
         with self.transaction() as connection:
             metadata.create_all(connection)
             version = connection.execute(sa.select(schema_version.c.version)).scalar()

@@ -56,7 +56,8 @@ def missing_ranges(
         .where(measurement.c.node == node, measurement.c.boot == run, seq > after)
         .subquery()
     )
-    query = sa.select(seqs.c.seq + 1, seqs.c.next - 1).where(seqs.c.next > seqs.c.seq + 1)
+    # Not seq + 1: the largest number has no successor in 64 bits.
+    query = sa.select(seqs.c.seq, seqs.c.next).where(seqs.c.next - seqs.c.seq > 1)
     lowest, top = connection.execute(
         sa.select(sa.func.min(seq), sa.func.max(seq)).where(
             measurement.c.node == node, measurement.c.boot == run, seq > after
@@ -65,6 +66,6 @@ def missing_ranges(
     if lowest is None:
         unstored: list[Range] = [(after + 1, highest)]
     else:
-        between = [(first, last) for first, last in connection.execute(query)]
+        between = [(low + 1, high - 1) for low, high in connection.execute(query)]
         unstored = [(after + 1, lowest - 1), *between, (top + 1, highest)]
     return without(unstored, read_gone(connection, node, run))

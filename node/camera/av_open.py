@@ -38,7 +38,7 @@ def open_input(
     return container
 
 
-def packets(container: InputContainer, source: str) -> Iterator[av.Packet]:
+def packets(container: InputContainer, source: str) -> "Iterator[av.Packet[av.VideoStream]]":
     """Yield the packets of the video. Raises CameraError when the source stalls or breaks."""
     try:
         yield from container.demux(container.streams.video[0])
@@ -46,7 +46,7 @@ def packets(container: InputContainer, source: str) -> Iterator[av.Packet]:
         raise failure(source, _reason(error)) from error
 
 
-def decode(packet: av.Packet, source: str) -> list[av.VideoFrame]:
+def decode(packet: "av.Packet[av.VideoStream]", source: str) -> list[av.VideoFrame]:
     """Return the frames that `packet` completes; a damaged packet gives none.
 
     Raises CameraError when the decoder itself fails.

@@ -33,7 +33,8 @@ def to_picture(frame: av.VideoFrame, *, width: int, height: int) -> Picture:
         scaled.planes, (picture.y, picture.u, picture.v), (1, 2, 2), strict=True
     ):
         rows, columns = target.shape
-        pixels: Plane = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
+        flat: Plane = np.frombuffer(memoryview(plane), dtype=np.uint8)
+        pixels = flat.reshape(-1, plane.line_size)
         target[:] = pixels[top // part :, left // part :][:rows, :columns]
     return picture
 

@@ -42,12 +42,17 @@ class Canvas:
         self._alpha: _Floats = np.zeros((rows, columns), dtype=np.float32)
 
     def box(
-        self, left: float, top: float, right: float, bottom: float, colour: Colour, *, ink: float = 1
+        self,
+        left: float,
+        top: float,
+        right: float,
+        bottom: float,
+        colour: Colour,
+        *,
+        ink: float = 1,
     ) -> None:
         """Fill an upright rectangle."""
-        self.polygon(
-            [(left, top), (right, top), (right, bottom), (left, bottom)], colour, ink=ink
-        )
+        self.polygon([(left, top), (right, top), (right, bottom), (left, bottom)], colour, ink=ink)
 
     def shade(self, top: float, bottom: float, above: Colour, below: Colour) -> None:
         """Fill a band over the full width whose colour runs from `above` to `below`."""
@@ -121,9 +126,7 @@ class Canvas:
             np.rint(weight * 64).astype(np.int16),
         )
 
-    def _area(
-        self, left: float, top: float, right: float, bottom: float
-    ) -> tuple[slice, slice]:
+    def _area(self, left: float, top: float, right: float, bottom: float) -> tuple[slice, slice]:
         """Return rows and columns that a shape within these units may touch."""
         rows, columns = self._alpha.shape
         return (
@@ -140,7 +143,7 @@ class Canvas:
     def _centres(self, area: tuple[slice, slice]) -> tuple[_Floats, _Floats]:
         """Return x of the columns [1, n] and y of the rows [m, 1], in units."""
         rows, columns = (
-            (np.arange(side.start, side.stop, dtype=np.float32) + 0.5) / np.float32(self._scale)
+            ((np.arange(side.start, side.stop) + 0.5) / self._scale).astype(np.float32)
             for side in area
         )
         return columns[None, :], rows[:, None]

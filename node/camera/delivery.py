@@ -17,7 +17,7 @@ Watcher = Callable[[Frame], None]
 _FIGURES_PER_SECOND = 4.0
 
 
-def deliver(
+def deliver(  # noqa: PLR0913 - what the line of the camera is put together from
     sensor: Sensor,
     out: BinaryIO,
     *,

@@ -50,8 +50,8 @@ def _keeps_black(quality: int) -> bool:
 
 
 def _encode(picture: Picture, quality: int) -> bytes:
-    planes = [np.ascontiguousarray(plane) for plane in (picture.y, picture.u, picture.v)]
+    y, u, v = (np.ascontiguousarray(plane) for plane in (picture.y, picture.u, picture.v))
     try:
-        return bytes(simplejpeg.encode_jpeg_yuv_planes(*planes, quality=quality))
+        return bytes(simplejpeg.encode_jpeg_yuv_planes(y, u, v, quality=quality))
     except (ValueError, RuntimeError) as error:
         raise CameraError(f"the still cannot be encoded as JPEG: {error}") from error

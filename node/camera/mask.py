@@ -121,8 +121,8 @@ def _blocks(cells: Cells) -> Cells:
     rows, columns = -(-height // BLOCK_PIXELS), -(-width // BLOCK_PIXELS)
     padded: Cells = np.zeros((rows * BLOCK_PIXELS, columns * BLOCK_PIXELS), dtype=np.bool_)
     padded[:height, :width] = cells
-    blocks: Cells = padded.reshape(rows, BLOCK_PIXELS, columns, BLOCK_PIXELS).any(axis=(1, 3))
-    return blocks
+    blocks = padded.reshape(rows, BLOCK_PIXELS, columns, BLOCK_PIXELS).any(axis=(1, 3))
+    return np.asarray(blocks, dtype=np.bool_)
 
 
 def _rectangles(blocks: Cells, *, width: int, height: int) -> tuple[Rectangle, ...]:
@@ -131,8 +131,10 @@ def _rectangles(blocks: Cells, *, width: int, height: int) -> tuple[Rectangle, .
     growing: dict[tuple[int, int], int] = {}
     for row in range(blocks.shape[0] + 1):
         runs = _runs(blocks[row]) if row < blocks.shape[0] else set()
-        for run in growing.keys() - runs:
-            done.append(_in_pixels(growing.pop(run), row, run, width=width, height=height))
+        done += [
+            _in_pixels(growing.pop(run), row, run, width=width, height=height)
+            for run in growing.keys() - runs
+        ]
         for run in runs - growing.keys():
             growing[run] = row
     return tuple(done)

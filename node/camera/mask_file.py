@@ -36,9 +36,7 @@ class Region(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Mask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything the mask file says."""
 
-    region: Annotated[
-        tuple[Region, ...], Meta(max_length=64, description="Areas to blacken.")
-    ] = ()
+    region: Annotated[tuple[Region, ...], Meta(max_length=64, description="Areas to blacken.")] = ()
     nothing_to_mask: Annotated[
         bool,
         Meta(description="Must be true when there is no region: someone looked and decided so."),

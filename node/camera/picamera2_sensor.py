@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
-
 from node import settings
 from node.camera.frame import Frame, Picture, Plane, blank_picture
 from node.camera.pace import mono_of_stamp
@@ -146,5 +145,3 @@ def _mono_of_boottime(stamp_nanoseconds: int | None) -> float | None:
         return None
     asleep = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
     return stamp_nanoseconds / _NANOSECONDS - max(0.0, asleep)
-
-

@@ -1,4 +1,4 @@
-"""A sensor without a camera: the street scene that the program draws itself, for demos and tests."""
+"""A sensor without a camera: a street scene that the program draws itself, for demos and tests."""
 
 import time
 from collections.abc import Iterator

@@ -123,9 +123,7 @@ class Scene:
             for _ in range(count)
         ]
 
-    def _walkers(
-        self, random: Random, count: int, *, ground: float, metre: float
-    ) -> list[_Mover]:
+    def _walkers(self, random: Random, count: int, *, ground: float, metre: float) -> list[_Mover]:
         loop = self._width_units * 1.3
         grounds = sorted(ground + random.uniform(-3, 4) for _ in range(count))
         return [
@@ -140,7 +138,7 @@ class Scene:
             for at in grounds
         ]
 
-    def _mover(  # noqa: PLR0913 - what a way along the street is made of
+    def _mover(
         self,
         steps: tuple[Layer, ...],
         ground: float,
@@ -165,7 +163,9 @@ class Scene:
         part = (level / _LIGHT_STEPS) * (1 - _LIGHT_MIN) + _LIGHT_MIN
         lamps = max(0.0, (_LAMPS_BELOW - part) / (_LAMPS_BELOW - _LIGHT_MIN))
         picture = blank_picture(*self._size)
-        for target, plane in zip((picture.y, picture.u, picture.v), (lit.y, lit.u, lit.v), strict=True):
+        for target, plane in zip(
+            (picture.y, picture.u, picture.v), (lit.y, lit.u, lit.v), strict=True
+        ):
             target[:] = plane[: target.shape[0], : target.shape[1]]
         if lamps:
             night = self._night
@@ -182,9 +182,7 @@ class Scene:
         warmth = (1 - part) * 14
         blue = np.clip(128 + (values - 128) * (0.4 + 0.6 * part) - warmth, 0, 255).astype(np.uint8)
         red = np.clip(128 + (values - 128) * (0.4 + 0.6 * part) + warmth, 0, 255).astype(np.uint8)
-        return Layer(
-            darker[layer.y], blue[layer.u], red[layer.v], layer.alpha, layer.alpha_chroma
-        )
+        return Layer(darker[layer.y], blue[layer.u], red[layer.v], layer.alpha, layer.alpha_chroma)
 
     def _place(self, picture: Picture, mover: _Mover, seconds: float) -> None:
         along = (mover.offset_units + mover.speed_units * seconds) % mover.loop_units - 110
@@ -221,9 +219,7 @@ def _lay(picture: Picture, layer: Layer, left: int, top: int) -> None:
 def _blend(target: Plane, plane: Plane, alpha: NDArray[np.int16], left: int, top: int) -> None:
     rows = slice(max(0, -top), max(0, min(plane.shape[0], target.shape[0] - top)))
     columns = slice(max(0, -left), max(0, min(plane.shape[1], target.shape[1] - left)))
-    under = target[
-        top + rows.start : top + rows.stop, left + columns.start : left + columns.stop
-    ]
+    under = target[top + rows.start : top + rows.stop, left + columns.start : left + columns.stop]
     # The difference times 256 leaves 16 bits; so seven bits of coverage are used.
     change = (plane[rows, columns].astype(np.int16) - under) * (alpha[rows, columns] >> 1) >> 7
     under += change.astype(np.int8).view(np.uint8)

@@ -1,5 +1,6 @@
 """Draws what stands still in the rendered street: sky, hills, shop houses, trees, road, lamps."""
 
+from itertools import pairwise
 from math import cos, sin
 from random import Random
 
@@ -83,7 +84,12 @@ def _draw_house(day: Canvas, night: Canvas, random: Random, left: float, right: 
     shade: Colour = (wall[0] * 0.8, wall[1] * 0.8, wall[2] * 0.8)
     if floors < 3:  # noqa: PLR2004 - the tallest have flat roofs
         day.polygon(
-            [(left + 8, top - 20), (right - 8, top - 20), (right + 3, top + 2), (left - 3, top + 2)],
+            [
+                (left + 8, top - 20),
+                (right - 8, top - 20),
+                (right + 3, top + 2),
+                (left - 3, top + 2),
+            ],
             roof,
         )
     else:
@@ -92,7 +98,9 @@ def _draw_house(day: Canvas, night: Canvas, random: Random, left: float, right: 
     day.box(right - 4, top, right, ground, shade)
     for floor in range(1, floors):
         _draw_windows(day, night, random, left, right, ground - 46 - floor * 36 + 8)
-        day.box(left, ground - 46 - (floor - 1) * 36 - 2, right, ground - 44 - (floor - 1) * 36, shade)
+        day.box(
+            left, ground - 46 - (floor - 1) * 36 - 2, right, ground - 44 - (floor - 1) * 36, shade
+        )
     _draw_shop(day, night, random, left, right, ground, sign)
 
 
@@ -111,7 +119,7 @@ def _draw_windows(
             night.box(x - 6.5, top, x + 6.5, top + 18, _WARM, ink=0.85)
 
 
-def _draw_shop(  # noqa: PLR0913 - a place and its looks
+def _draw_shop(  # noqa: PLR0913, PLR0917 - a place and its looks
     day: Canvas,
     night: Canvas,
     random: Random,
@@ -130,7 +138,9 @@ def _draw_shop(  # noqa: PLR0913 - a place and its looks
     if random.random() < 0.45:  # noqa: PLR2004 - closed: a roller shutter
         day.box(left + 6, ground - 28, right - 8, ground, (150, 154, 156))
         for row in range(7):
-            day.box(left + 6, ground - 27 + row * 4, right - 8, ground - 26 + row * 4, (120, 124, 128))
+            day.box(
+                left + 6, ground - 27 + row * 4, right - 8, ground - 26 + row * 4, (120, 124, 128)
+            )
         return
     day.box(left + 6, ground - 28, right - 8, ground, (58, 50, 46))
     night.box(left + 6, ground - 28, right - 8, ground, _WARM, ink=0.9)
@@ -139,7 +149,9 @@ def _draw_shop(  # noqa: PLR0913 - a place and its looks
         while x < right - 16:
             wide = random.uniform(3, 8)
             tall = random.uniform(3, 7)
-            day.box(x, ground - shelf - tall + 7, x + wide, ground - shelf + 7, random.choice(_WALLS))
+            day.box(
+                x, ground - shelf - tall + 7, x + wide, ground - shelf + 7, random.choice(_WALLS)
+            )
             x += wide + random.uniform(1, 4)
     stripes = int((right - left - 6) / 8)
     for number in range(stripes):
@@ -192,7 +204,7 @@ def _draw_lamps(day: Canvas, night: Canvas, random: Random, width: float) -> Non
     poles = [random.uniform(20, 90) + number * 190 for number in range(int(width / 190) + 1)]
     for height, sag in ((66, 12), (71, 15), (76, 13)):
         ends = [-120.0, *poles, width + 120]
-        for start, end in zip(ends, ends[1:], strict=False):
+        for start, end in pairwise(ends):
             _draw_cable(day, start, end, height, sag)
     for x in poles:
         day.box(x - 1.8, 58, x + 1.8, PAVEMENT_TOP + 8, (112, 110, 106))
@@ -209,5 +221,5 @@ def _draw_cable(day: Canvas, start: float, end: float, height: float, sag: float
         (start + (end - start) * i / steps, height + sag * 4 * (i / steps) * (1 - i / steps))
         for i in range(steps + 1)
     ]
-    for one, two in zip(points, points[1:], strict=False):
+    for one, two in pairwise(points):
         day.line(one, two, 0.7, (52, 54, 58))

@@ -162,9 +162,7 @@ class CameraSource:
             adapter=adapter,
             running=running,
             simulated=figures.simulated,
-            frame_age_seconds=round(
-                max(0.0, self._clock.mono() - figures.newest_mono), 3
-            ),
+            frame_age_seconds=round(max(0.0, self._clock.mono() - figures.newest_mono), 3),
             frames_per_second=_rate(run.measured_figures, figures),
             width=figures.width,
             height=figures.height,

@@ -42,8 +42,6 @@ def still_maker(camera: settings.Camera, mask: Mask) -> Callable[[Frame], Public
     def make(frame: Frame) -> PublicStill:
         small = downscale(frame.picture, width=width, height=height)
         fitted.blacken(small)
-        return PublicStill(
-            encode(small, quality=camera.still_quality), width, height, frame.mono
-        )
+        return PublicStill(encode(small, quality=camera.still_quality), width, height, frame.mono)
 
     return make

@@ -67,7 +67,7 @@ def _open(camera: settings.Camera) -> InputContainer:
         return open_input(camera.source, format_name="v4l2", options=size)
 
 
-def _stamp_seconds(packet: av.Packet) -> float | None:
+def _stamp_seconds(packet: "av.Packet[av.VideoStream]") -> float | None:
     """Return the kernel's stamp of a packet: CLOCK_MONOTONIC for every UVC camera."""
     if packet.pts is None or packet.time_base is None:
         return None

@@ -78,7 +78,7 @@ def contents(raw: bytes) -> list[bytes]:
 
     Raises RefusedError when the kernel refused, RadioError when the dump is garbled or incomplete.
     """
-    kept = []
+    kept: list[bytes] = []
     for message in messages(raw):
         if message.is_last:
             raise_refusal(message)

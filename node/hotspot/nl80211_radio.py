@@ -1,6 +1,7 @@
 """The real radio: asks the Linux kernel's nl80211 about the access point."""
 
 import errno
+from dataclasses import replace
 
 from node.errors import RadioError
 from node.hotspot import netlink
@@ -45,13 +46,15 @@ class Nl80211Radio:
         )
         if not reading.up:
             return reading
-        return Reading(
-            interface=interface.name,
-            mode=interface.mode,
-            frequency_mhz=interface.frequency_mhz,
-            stations=parse_stations(self._dump(GET_STATION, interface.index)),
-            channel=self._channel(interface),
-        )
+        try:
+            stations = parse_stations(self._dump(GET_STATION, interface.index))
+            channel = self._channel(interface)
+        except netlink.RefusedError as error:
+            raise RadioError(
+                f"{interface.name} does not tell its stations: {error}; "
+                "see `dmesg` for its driver, and whether `iw dev` still lists it"
+            ) from error
+        return replace(reading, stations=stations, channel=channel)
 
     def find(self) -> Interface:
         """Return the interface. Raises RadioError when the kernel has no such one."""

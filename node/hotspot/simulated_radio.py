@@ -14,6 +14,7 @@ from node.hotspot.radio import ChannelReading, Reading, StationReading
 _LOCAL_TIME = timezone(timedelta(hours=7))  # western Indonesia
 _FREQUENCY_MHZ = 2437
 _DEVICES_COUNT = 30
+_NEIGHBOURS_COUNT = 2  # of them: till and telephone of the shop under the pole, there day and night
 _DAY_SECONDS = 86_400
 # How likely a device comes by in each hour of the day: a street that lives in the evening.
 _DEMAND = (
@@ -44,7 +45,10 @@ class SimulatedRadio:
         """Return who would be there now."""
         on_seconds = self._clock.mono() - self._start_mono
         now_seconds = self._start_seconds + on_seconds
-        visits = (_station(f"{self._seed} {i}", now_seconds) for i in range(_DEVICES_COUNT))
+        visits = (
+            _station(f"{self._seed} {i}", now_seconds, stays=i < _NEIGHBOURS_COUNT)
+            for i in range(_DEVICES_COUNT)
+        )
         return Reading(
             interface=self._interface,
             mode="ap",
@@ -54,8 +58,8 @@ class SimulatedRadio:
         )
 
 
-def _station(seed: str, now_seconds: float) -> StationReading | None:
-    """Return the device called `seed`, or None while it is away."""
+def _station(seed: str, now_seconds: float, *, stays: bool) -> StationReading | None:
+    """Return the device called `seed`, or None while it is away; one that stays never is."""
     device = _dice(seed)
     address = _address(device)
     period_seconds = device.uniform(25 * 60, 75 * 60)
@@ -66,12 +70,14 @@ def _station(seed: str, now_seconds: float) -> StationReading | None:
     # One visit at most in each period, somewhere within it.
     period = math.floor(shifted_seconds / period_seconds)
     visit = _dice(f"{seed} {period}")
-    hour = int(now_seconds - shifted_seconds + period * period_seconds) % _DAY_SECONDS // 3600
+    since_seconds = shifted_seconds - period * period_seconds
+    hour = int(now_seconds - since_seconds) % _DAY_SECONDS // 3600
     comes = visit.random() < _DEMAND[hour]
-    arrives_seconds = visit.uniform(0, 0.3) * period_seconds
-    stays_seconds = visit.uniform(0.2, 0.7) * period_seconds
-    connected_seconds = shifted_seconds - period * period_seconds - arrives_seconds
-    if not comes or not 0 <= connected_seconds < stays_seconds:
+    connected_seconds = since_seconds - visit.uniform(0, 0.3) * period_seconds
+    leaves_seconds = visit.uniform(0.2, 0.7) * period_seconds
+    if stays:
+        connected_seconds = since_seconds
+    elif not comes or not 0 <= connected_seconds < leaves_seconds:
         return None
 
     average_dbm = usual_dbm + 6 * _wander(f"{seed} signal", now_seconds, step_seconds=60)

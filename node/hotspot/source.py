@@ -2,15 +2,19 @@
 
 import logging
 import threading
+from typing import TYPE_CHECKING
 
 from node.beat import beats
 from node.clock import Clock
-from node.errors import SettingsError
+from node.errors import RadioError, SettingsError
 from node.hotspot.pseudonym import Pseudonyms
 from node.hotspot.radio import ChannelReading, Radio, Reading, StationReading
 from node.messages import Airtime, Station, Wifi
 from node.settings import Hotspot, NodeSettings
 from node.source import Sink
+
+if TYPE_CHECKING:
+    from node.hotspot.nl80211_radio import Nl80211Radio
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,19 +68,36 @@ class HotspotSource:
 def open_radio(settings: NodeSettings, clock: Clock) -> Radio:
     """Return the radio that the settings name. Raises SettingsError when it cannot be had."""
     if settings.hotspot.adapter == "nl80211":
-        try:
-            from node.hotspot.nl80211_radio import Nl80211Radio  # noqa: PLC0415 - chosen here
-        except ModuleNotFoundError as error:
-            raise SettingsError(
-                f"hotspot.adapter: nl80211 needs the Python package {error.name}; "
-                "install simpul with its extra `node`"
-            ) from error
-        return Nl80211Radio(settings.hotspot.interface)
+        return _open_nl80211(settings.hotspot)
     if settings.hotspot.adapter == "simulated":
         from node.hotspot.simulated_radio import SimulatedRadio  # noqa: PLC0415 - chosen here
 
         return SimulatedRadio(settings.hotspot.interface, seed=settings.node.name, clock=clock)
     raise SettingsError("hotspot.adapter: none was chosen; there is no radio to open")
+
+
+def check_hotspot(settings: NodeSettings) -> None:
+    """Ask the kernel for the interface, when the adapter is nl80211; others need nothing.
+
+    Raises SettingsError when pyroute2 is missing, or the kernel has no such interface.
+    """
+    if settings.hotspot.adapter != "nl80211":
+        return
+    try:
+        _open_nl80211(settings.hotspot).find()
+    except RadioError as error:
+        raise SettingsError(f"hotspot.interface: {error}") from error
+
+
+def _open_nl80211(settings: Hotspot) -> "Nl80211Radio":
+    try:
+        from node.hotspot.nl80211_radio import Nl80211Radio  # noqa: PLC0415 - chosen here
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"hotspot.adapter: nl80211 needs the Python package {error.name}; "
+            "install simpul with its extra `node`"
+        ) from error
+    return Nl80211Radio(settings.interface)
 
 
 def _station(reading: StationReading, pseudonyms: Pseudonyms) -> Station:

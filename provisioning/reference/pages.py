@@ -37,7 +37,7 @@ def settings_page() -> str:
         "# Settings of a node",
         _GENERATED,
         (
-            "One file, `/etc/simpul/node.toml` (TOML 1.0). A key that is not listed here is refused. "
+            "One file, `/etc/simpul/node.toml` (TOML 1.0). A key that is not listed is refused. "
             "`simpul-node check FILE` tells whether the agent would run with a file; "
             "[node.example.toml](node.example.toml) is one to begin with, and "
             "[node.schema.json](node.schema.json) says the same to an editor."
@@ -103,7 +103,8 @@ def _table(schema: _Schema) -> Iterator[str]:
             field.get("description", ""),
             _limits(field),
         )
-        yield f"| {' | '.join(cell.replace('|', '\\|') for cell in cells)} |"
+        escaped = " | ".join(cell.replace("|", r"\|") for cell in cells)
+        yield f"| {escaped} |"
 
 
 def _type(field: _Schema) -> str:

@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -22,7 +22,7 @@ def structs(model: type[Struct]) -> st.SearchStrategy[Any]:
     ).map(lambda given: model(**given))
 
 
-def _values(kind: Any, metas: Sequence[Meta] = ()) -> st.SearchStrategy[Any]:
+def _values(kind: object, metas: Sequence[Meta] = ()) -> st.SearchStrategy[Any]:
     """Return a strategy for the annotation `kind`."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
@@ -57,5 +57,9 @@ def _scalars(kind: type, metas: Sequence[Meta]) -> st.SearchStrategy[Any]:
         return st.integers(**{"min_value": -(2**63), "max_value": 2**63 - 1, **bounds})
     if kind is float:
         return st.floats(allow_nan=False, allow_infinity=False, **bounds)
-    plain = {bool: st.booleans(), type(None): st.none()}
-    return plain.get(kind) or st.datetimes(timezones=st.just(UTC))
+    plain = {
+        bool: st.booleans(),
+        type(None): st.none(),
+        datetime: st.datetimes(timezones=st.just(UTC)),
+    }
+    return plain[kind]

@@ -35,7 +35,7 @@ _SLOW = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], 
 
 
 @cache
-def _document(name: str) -> Any:
+def _document(name: str) -> dict[str, Any]:
     return json.loads((_DIRECTORY / name).read_text(encoding="utf-8"))
 
 

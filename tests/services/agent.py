@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Self
 
@@ -99,9 +100,9 @@ class AgentProcess:
     def committed(self) -> dict[str, list[tuple[int, int]]]:
         """Return what its outbox file holds: boot -> ranges of sequence numbers, in order."""
         held: dict[str, list[tuple[int, int]]] = {}
-        with sqlite3.connect(f"file:{self.state / 'outbox.db'}?mode=ro", uri=True) as db:
+        db = sqlite3.connect(f"file:{self.state / 'outbox.db'}?mode=ro", uri=True)
+        with closing(db), suppress(sqlite3.OperationalError):  # a file without tables holds nothing
             rows = db.execute("SELECT boot, first, last FROM batch ORDER BY boot, first")
             for boot, first, last in rows:
                 held.setdefault(boot, []).append((first, last))
-        db.close()
         return held

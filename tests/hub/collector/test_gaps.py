@@ -1,5 +1,7 @@
 """When the hub asks for what is missing."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,7 +40,7 @@ def test_pauses_double_up_to_a_bound() -> None:
             asks.append(now)
             watch.asked(KEY, now)
         now += 0.5
-    assert [b - a for a, b in zip(asks, asks[1:], strict=False)][:5] == [5, 10, 20, 40, 40]
+    assert [b - a for a, b in itertools.pairwise(asks)][:5] == [5, 10, 20, 40, 40]
 
 
 def test_while_a_gap_shrinks_nobody_asks() -> None:

@@ -1,5 +1,7 @@
 """Range arithmetic against plain sets."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,4 +30,4 @@ def test_results_are_sorted_and_apart(
 ) -> None:
     for result in (merged(one), without(one, other), common(one, other)):
         assert all(first <= last for first, last in result)
-        assert all(b[0] > a[1] + 1 for a, b in zip(result, result[1:], strict=False))
+        assert all(b[0] > a[1] + 1 for a, b in itertools.pairwise(result))

@@ -49,6 +49,4 @@ def test_plain_data_comes_back_as_it_was(database: Database) -> None:
 
 
 def a_wifi_with(data: bytes) -> Envelope:
-    return Talker("mqtt://127.0.0.1:1", "pasar-horas").envelope(
-        "wifi", None, 1, data=msgspec.Raw(data)
-    )
+    return Talker("mqtt://127.0.0.1:1", "pasar-horas").envelope("wifi", msgspec.Raw(data), 1)

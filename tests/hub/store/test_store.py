@@ -37,7 +37,7 @@ def arrival(seq: int, *, boot: str = BOOT, node: str = NODE, **changes: object) 
         "historical": False, "kind": "wifi", "data": msgspec.Raw(b"{}"),
     }  # fmt: skip
     envelope = Envelope(**{**fields, **changes})  # type: ignore[arg-type]
-    return Arrival(envelope, NOW + timedelta(seconds=seq))
+    return Arrival(envelope, NOW + timedelta(seconds=min(seq, 10**6)))
 
 
 def gone(*ranges: tuple[int, int]) -> list[Seqs]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from node.backoff import Backoff
 from node.clock import SystemClock
 from node.commands import obey
+from node.errors import CameraError
 from node.messages import Health, decode_envelope
 from node.outbox.batch import Rank
 from node.outbox.outbox import Outbox
@@ -272,6 +273,14 @@ class TestCommands:
         assert reply is not None
         assert reply.ok
         assert reply.gone[0].last == 2**63 - 1
+
+    def test_a_snapshot_of_a_camera_that_is_down_is_explained(self, outbox: Outbox) -> None:
+        def snapshot() -> None:
+            raise CameraError("the camera is not running")
+
+        reply = obey(b'{"command":"snapshot","id":"a"}', outbox=outbox, snapshot=snapshot)
+        assert reply is not None
+        assert (reply.ok, reply.problem) == (False, "the camera is not running")
 
     def test_a_snapshot_without_camera_is_explained(self, outbox: Outbox) -> None:
         reply = obey(b'{"command":"snapshot","id":"a"}', outbox=outbox, snapshot=None)

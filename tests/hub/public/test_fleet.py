@@ -1,0 +1,167 @@
+"""What becomes public of what nodes say: states, ages, and small numbers."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from services.talker import Talker
+
+from hub.public.cameras import CameraView, HotspotView
+from hub.public.fleet import Fleet
+from hub.settings import Public
+from node.messages import Envelope, State, StillInfo, Wifi
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+OLD_BOOT, BOOT = "00000000000000aa", "00000000000000bb"
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def envelope(seq: int = 0, *, kind: str = "state", **changes: object) -> Envelope:
+    fields: dict[str, object] = {"boot": BOOT, "at": NOW, "mono": 1000.0}
+    return Talker("mqtt://127.0.0.1:1", "pasar-horas").envelope(
+        kind, {}, seq, **{**fields, **changes}
+    )
+
+
+def info(**changes: object) -> StillInfo:
+    fields: dict[str, object] = {
+        "node": "pasar-horas", "boot": BOOT, "at": NOW, "mono": 1000.0, "clock_synced": True,
+        "width": 640, "height": 360,
+    }  # fmt: skip
+    return StillInfo(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def born(**state: object) -> Fleet:
+    fleet = Fleet(Public())
+    known: dict[str, object] = {"title": "Pasar Horas", "camera": True, "hotspot": True}
+    birth = State(online=True, **{**known, **state})  # type: ignore[arg-type]
+    fleet.state(envelope(), birth, received_at=NOW)
+    return fleet
+
+
+def view(fleet: Fleet, now: datetime = NOW) -> CameraView:
+    (only,) = fleet.file(now).cameras
+    return only
+
+
+def test_a_fresh_still_is_online_and_an_old_one_stale() -> None:
+    fleet = born()
+    assert view(fleet).state == "stale"
+    fleet.still(info(), b"jpeg", received_at=later(1), retained=False)
+    assert view(fleet, later(60)).state == "online"
+    assert view(fleet, later(61)).state == "stale"
+    assert view(fleet).updated_at == NOW
+
+
+def test_a_death_is_offline_until_the_next_birth() -> None:
+    fleet = born()
+    fleet.still(info(), b"jpeg", received_at=NOW, retained=False)
+    fleet.state(envelope(), State(online=False), received_at=later(1))
+    assert view(fleet, later(2)).state == "offline"
+    assert view(fleet, later(2)).name == "Pasar Horas"
+    assert fleet.online() == frozenset()
+    fleet.state(envelope(), State(online=True), received_at=later(3))
+    assert view(fleet, later(4)).state == "online"
+
+
+def test_the_late_death_of_a_former_run_changes_nothing() -> None:
+    fleet = born()
+    fleet.state(envelope(boot=OLD_BOOT), State(online=False), received_at=later(1))
+    assert fleet.online() == {"pasar-horas"}
+
+
+def test_a_node_that_speaks_long_after_its_death_is_there() -> None:
+    fleet = born()
+    fleet.state(envelope(), State(online=False), received_at=NOW)
+    fleet.heard(envelope(1, kind="wifi", historical=True), received_at=later(9))
+    fleet.heard(envelope(2, kind="wifi"), received_at=later(4))
+    assert fleet.online() == frozenset()
+    fleet.heard(envelope(3, kind="wifi"), received_at=later(9))
+    assert fleet.online() == {"pasar-horas"}
+
+
+def test_a_retained_still_shows_its_own_age() -> None:
+    fleet = born()
+    fleet.still(info(), b"jpeg", received_at=later(3600), retained=True)
+    shown = view(fleet, later(3600))
+    assert (shown.state, shown.updated_at) == ("stale", NOW)
+
+
+def test_without_a_clock_a_live_still_is_dated_by_its_reception() -> None:
+    fleet = born()
+    unsynced = info(clock_synced=False, at=datetime(1970, 1, 1, tzinfo=UTC))
+    fleet.still(unsynced, b"jpeg", received_at=later(5), retained=False)
+    assert view(fleet, later(5)).updated_at == later(5)
+
+
+def test_without_a_clock_a_retained_still_is_dated_by_the_monotonic_clock() -> None:
+    fleet = born()
+    unsynced = info(clock_synced=False, at=datetime(1970, 1, 1, tzinfo=UTC), mono=400.0)
+    fleet.still(unsynced, b"jpeg", received_at=NOW, retained=True)
+    assert view(fleet).updated_at is None
+    assert view(fleet).state == "stale"
+    fleet.heard(envelope(1, kind="wifi", mono=1000.0), received_at=NOW)
+    assert view(fleet).updated_at == later(-600)
+
+
+def test_a_clock_that_runs_ahead_cannot_make_a_still_fresher_than_its_reception() -> None:
+    fleet = born()
+    fleet.still(info(at=later(9999)), b"jpeg", received_at=NOW, retained=False)
+    assert view(fleet).updated_at == NOW
+
+
+def test_an_older_still_does_not_come_back() -> None:
+    fleet = born()
+    assert fleet.still(info(mono=10.0), b"new", received_at=NOW, retained=False)
+    before = view(fleet)
+    assert not fleet.still(info(mono=9.0), b"old", received_at=NOW, retained=False)
+    assert not fleet.still(
+        info(boot=OLD_BOOT, at=later(-5)), b"older", received_at=NOW, retained=False
+    )
+    assert view(fleet) == before
+
+
+@pytest.mark.parametrize(
+    ("stations", "expected"),
+    [(0, (None, 5)), (4, (None, 5)), (5, (5, None)), (40, (40, None))],
+)
+def test_small_numbers_of_users_are_not_told(
+    stations: int, expected: tuple[int | None, int | None]
+) -> None:
+    fleet = born()
+    wifi = Wifi(interface="wlan0", up=True, stations_count=stations)
+    fleet.wifi(envelope(1, kind="wifi"), wifi, received_at=NOW)
+    hotspot = view(fleet).hotspot
+    assert hotspot is not None
+    assert (hotspot.users, hotspot.fewer_than) == expected
+
+
+def test_old_counts_and_counts_of_the_absent_are_unknown() -> None:
+    fleet = born()
+    wifi = Wifi(interface="wlan0", up=True, stations_count=40, simulated=True)
+    fleet.wifi(envelope(1, kind="wifi"), wifi, received_at=NOW)
+    unknown = HotspotView(users=None, fewer_than=None, simulated=True)
+    assert view(fleet, later(121)).hotspot == unknown
+    fleet.state(envelope(), State(online=False, hotspot=True), received_at=NOW)
+    assert view(fleet).hotspot == unknown
+
+
+def test_late_and_older_counts_do_not_replace_newer_ones() -> None:
+    fleet = born()
+    for seq, stations, historical in ((5, 50, False), (4, 44, False), (9, 99, True)):
+        fleet.wifi(
+            envelope(seq, kind="wifi", historical=historical),
+            Wifi(interface="wlan0", up=True, stations_count=stations),
+            received_at=NOW,
+        )
+    hotspot = view(fleet).hotspot
+    assert hotspot is not None
+    assert hotspot.users == 50
+
+
+def test_a_node_that_only_measured_is_not_public() -> None:
+    fleet = Fleet(Public())
+    fleet.heard(envelope(1, kind="wifi"), received_at=NOW)
+    assert fleet.file(NOW).cameras == ()
