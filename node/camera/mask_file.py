@@ -1,6 +1,5 @@
 """Reads mask.toml: which regions of the frame nobody may see. Without a valid file, no picture."""
 
-import math
 import re
 from pathlib import Path
 from typing import Annotated
@@ -79,11 +78,7 @@ def _check(mask: Mask, text: str, *, file: str) -> None:
             "`nothing_to_mask = true`"
         )
     for index, region in enumerate(mask.region):
-        if not all(math.isfinite(value) for point in region.polygon for value in point):
-            problem = "a coordinate is not a number; coordinates go 0..1"
-        else:
-            problem = problem_of(region.polygon)
-        if problem:
+        if problem := problem_of(region.polygon):
             where = _where(index, text, file=file)
             raise MaskError(f'{where}: region "{region.name}": polygon: {problem}')
 
