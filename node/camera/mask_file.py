@@ -86,7 +86,7 @@ def _check(mask: Mask, text: str, *, file: str) -> None:
 def _explain(problem: str, text: str, *, file: str) -> str:
     """Return msgspec's problem with the line of the right region among several."""
     at = _REGION_AT.search(problem)
-    said = explain(problem, text, file=file)
+    said = explain(problem, text, file=file, model=Mask)
     if at is None:
         return said
     key_and_problem = said.partition(": ")[2]

@@ -128,7 +128,7 @@ def test_a_node_whose_broker_is_absent_waits_and_loses_nothing(tmp_path: Path) -
     broker = Mosquitto(tmp_path / "broker")
     agent = AgentProcess(tmp_path / "node", NAME, [broker.url], interval_seconds=0.05)
     with agent:
-        until(lambda: (agent.state / "outbox.db").exists(), "the outbox")
+        until((agent.state / "outbox.db").exists, "the outbox")
         until(lambda: sum(last for b in agent.committed().values() for _, last in b) > 20, "load")
         with broker:
             ear = Ear(broker)

@@ -1,0 +1,43 @@
+"""The unit files are valid and grant what is needed and no more."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+UNITS = [ROOT / "node/units/simpul-node.service", ROOT / "hub/units/simpul-collector.service"]
+EXPOSURE_MAX = 2.0
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed"),
+    pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem),
+]
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", "--no-pager", *arguments], check=False, capture_output=True, text=True
+    )
+
+
+def test_the_unit_is_valid(unit: Path, tmp_path: Path) -> None:
+    # The program itself is not installed here; everything else must hold.
+    copy = tmp_path / unit.name
+    text, changed = re.subn(
+        r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE
+    )
+    assert changed == 1
+    copy.write_text(text)
+    result = analyze("verify", str(copy))
+    assert result.returncode == 0, result.stderr
+    assert unit.name not in result.stderr, result.stderr
+
+
+def test_the_unit_is_hardened(unit: Path) -> None:
+    result = analyze("security", "--offline=yes", str(unit))
+    match = re.search(r"Overall exposure level.*: ([0-9.]+)", result.stdout)
+    assert match, result.stdout + result.stderr
+    assert float(match[1]) <= EXPOSURE_MAX
