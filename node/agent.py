@@ -13,7 +13,7 @@ import msgspec
 from node import systemd
 from node.clock import Clock
 from node.commands import obey
-from node.messages import Envelope, State, encode
+from node.messages import BootLedger, Envelope, State, encode
 from node.outbox.outbox import Outbox
 from node.recorder import Recorder
 from node.settings import NodeSettings
@@ -141,23 +141,24 @@ class Agent:
         _log.info("stopped")
 
     def _birth(self) -> bytes:
-        place, camera, hotspot = self._settings.node, self._settings.camera, self._settings.hotspot
-        return self._say(
-            "state",
-            State(
-                online=True,
-                title=place.title or place.name,
-                site=place.site,
-                agent_version=version("simpul"),
-                camera=camera.adapter != "none",
-                hotspot=hotspot.adapter != "none",
-                simulated=self._settings.simulated,
-                ledgers=self._outbox.ledgers(),
-            ),
-        )
+        return self._say("state", self._state(online=True, ledgers=self._outbox.ledgers()))
 
     def _death(self) -> bytes:
-        return self._say("state", State(online=False))
+        return self._say("state", self._state(online=False))
+
+    def _state(self, *, online: bool, ledgers: tuple[BootLedger, ...] = ()) -> State:
+        """Say what the place is in a death, too: it may be all that a hub ever hears of it."""
+        place, camera, hotspot = self._settings.node, self._settings.camera, self._settings.hotspot
+        return State(
+            online=online,
+            title=place.title or place.name,
+            site=place.site,
+            agent_version=version("simpul"),
+            camera=camera.adapter != "none",
+            hotspot=hotspot.adapter != "none",
+            simulated=self._settings.simulated,
+            ledgers=ledgers,
+        )
 
     def _obey(self, payload: bytes) -> bytes | None:
         reply = obey(payload, outbox=self._outbox, snapshot=self._snapshot)

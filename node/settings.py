@@ -146,7 +146,8 @@ class Hotspot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     interface: Annotated[
         str,
         Meta(
-            pattern="^[A-Za-z0-9._-]{1,15}$", description="Network interface of the access point."
+            pattern="^[A-Za-z0-9._-]{1,15}$",
+            description="Network interface of the access point: a name such as wlan0.",
         ),
     ] = "wlan0"
     measure_interval_seconds: Annotated[

@@ -2,16 +2,19 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from node.errors import SettingsError
 from node.settings import NodeSettings
+from node.settings_words import in_words
 
 _AT = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<key>[^`]*)`")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TABLE = re.compile(r"\s*\[\[?\s*(?P<name>[^\]]+?)\s*\]\]?")
 
 
@@ -38,10 +41,17 @@ def read_text(file: Path) -> str:
 def parse_settings(text: str, *, file: str = "node.toml") -> NodeSettings:
     """Return the settings in `text` (TOML 1.0). Raises SettingsError; `file` is for its message."""
     table = parse_toml(text, file=file)
+    if unprintable := next(_unprintable(table, []), None):
+        line = line_of(text, unprintable)
+        raise SettingsError(
+            f"{file}:{line}: {'.'.join(unprintable)}: holds a line break or another control "
+            "character; remove it"
+        )
     try:
         return msgspec.convert(table, NodeSettings)
     except msgspec.ValidationError as error:
-        raise SettingsError(explain(str(error), text, file=file)) from error
+        problem = explain(str(error), text, file=file, model=NodeSettings)
+        raise SettingsError(problem) from error
 
 
 def parse_toml(text: str, *, file: str) -> dict[str, object]:
@@ -49,22 +59,34 @@ def parse_toml(text: str, *, file: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{file}: not valid TOML: {error}") from error
+        what, _, place = str(error).partition(" (at line ")
+        line = f":{place.partition(',')[0]}" if place else ""
+        raise SettingsError(f"{file}{line}: not valid TOML: {what}") from error
     except RecursionError as error:
         raise SettingsError(f"{file}: nested too deeply to be settings") from error
 
 
-def explain(problem: str, text: str, *, file: str) -> str:
-    """Return msgspec's `problem` with file, line and key, as a person wants to read it."""
+def _unprintable(value: object, path: list[str]) -> Iterator[list[str]]:
+    """Find text that is no single line; the `$` of a pattern lets a last line break pass."""
+    if isinstance(value, str) and _CONTROL.search(value):
+        yield path
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _unprintable(inner, [*path, key])
+    if isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _unprintable(inner, [*path, str(index)])
+
+
+def explain(problem: str, text: str, *, file: str, model: type[msgspec.Struct]) -> str:
+    """Return msgspec's `problem` with file, line and key, as a person wants to read it.
+
+    `text` is the document that `model` refused.
+    """
     at = _AT.search(problem)
     path = [part for part in re.split(r"[.\[\]]+", at["path"] if at else "") if part]
-    what = _AT.sub("", problem)
-    if unknown := _UNKNOWN.search(what):
-        path.append(unknown["key"])
-        what = "this key is not known; check its spelling against `simpul-node schema`"
-    elif missing := _MISSING.search(what):
-        path.append(missing["key"])
-        what = "this key is missing; add it"
+    what = in_words(_AT.sub("", problem), path, model)
+    path += [found["key"] for told in (_UNKNOWN, _MISSING) if (found := told.search(problem))]
     line = line_of(text, path)
     where = f"{file}:{line}" if line else file
     return f"{where}: {'.'.join(path) or 'file'}: {what}"

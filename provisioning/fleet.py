@@ -58,9 +58,7 @@ class Fleet:
             raise MessageError(f"{envelope.node} speaks on the topic of {node}")
         view = self._view(node)
         if envelope.kind == "state":
-            state = decode_data(envelope, State)
-            # A death says nothing of the place; what the birth said of it stays true.
-            view.state = state if state.online or view.state is None else _died(view.state)
+            view.state = decode_data(envelope, State)
             view.state_at = envelope.at
             return
         if envelope.historical:
@@ -75,15 +73,3 @@ class Fleet:
 
     def _view(self, node: str) -> NodeView:
         return self.nodes.setdefault(node, NodeView(node=node))
-
-
-def _died(state: State) -> State:
-    return State(
-        online=False,
-        title=state.title,
-        site=state.site,
-        agent_version=state.agent_version,
-        camera=state.camera,
-        hotspot=state.hotspot,
-        simulated=state.simulated,
-    )

@@ -81,8 +81,12 @@ class Connection:
         self._client.ack(mid, _QOS)
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Send a message; it is lost when the connection is."""
-        self._client.publish(topic, payload, qos=_QOS)
+        """Send a message; it is lost when the connection is.
+
+        At QoS 0: whoever sends asks again when nothing comes of it, and a broker that never
+        acknowledges (a cluster without a leader) cannot fill paho's window for good.
+        """
+        self._client.publish(topic, payload, qos=0)
 
     def step(self, wake: socket.socket, *, timeout_seconds: float, reading: bool) -> None:
         """Wait for the network, or for a byte on `wake`, and do what is due.

@@ -3,7 +3,6 @@
 Layout: struct nlmsghdr and struct nlattr, <linux/netlink.h>; native byte order.
 """
 
-import errno
 import os
 import struct
 from collections.abc import Iterator
@@ -32,8 +31,7 @@ class RefusedError(RadioError):
 
     def __init__(self, number: int, explanation: str = "") -> None:
         """Say why, in the kernel's words; `explanation` is its extended acknowledgement."""
-        name = errno.errorcode.get(number, str(number))
-        text = f"the kernel refused: {os.strerror(number)} ({name})"
+        text = f"the kernel refused: {os.strerror(number)} (errno {number})"
         super().__init__(f"{text}: {explanation}" if explanation else text)
         self.number = number
 

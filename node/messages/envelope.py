@@ -36,6 +36,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern="^[0-9a-f]{16}$",
+            max_length=16,
             description="Identity of one run of the agent: 16 random hexadecimal digits.",
         ),
     ]

@@ -45,6 +45,8 @@ class PahoLink:
         self._client.on_connect = self._on_connect
         self._client.on_publish = self._on_publish
         self._client.on_message = self._on_message
+        self._client.on_subscribe = self._on_subscribe
+        self._refused_subscription = False
 
     def open(self, broker: str, will: Message) -> None:
         """Connect and wait for CONNACK; see the port."""
@@ -139,6 +141,9 @@ class PahoLink:
         if ready.get(connection, 0) & selectors.EVENT_READ or timeout_seconds == 0:
             self._require(self._client.loop_read())
         self._require(self._client.loop_misc())
+        # A cluster that just lost a member refuses for some seconds; a deaf node is no use.
+        if self._refused_subscription:
+            raise UplinkError("the broker refuses to pass on commands; check its access list")
 
     def _require(self, code: MQTTErrorCode) -> None:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -163,6 +168,16 @@ class PahoLink:
         _properties: Properties | None,
     ) -> None:
         self._happened.append(Acknowledged(mid))
+
+    def _on_subscribe(
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        _mid: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        self._refused_subscription = any(reason.is_failure for reason in reasons)
 
     def _on_message(
         self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage

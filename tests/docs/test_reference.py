@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -172,8 +173,11 @@ def _references(node: object) -> list[str]:
 
 
 def test_the_example_is_accepted_by_the_agent_and_by_the_schema() -> None:
-    example = load_settings(_DIRECTORY / "node.example.toml")
-    Draft202012Validator(_document("node.schema.json")).validate(msgspec.to_builtins(example))
+    file = _DIRECTORY / "node.example.toml"
+    example = load_settings(file)
+    validator = Draft202012Validator(_document("node.schema.json"))
+    validator.validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    validator.validate(json.loads(encode(example)))
 
 
 def test_every_key_is_in_the_settings_page_and_every_field_in_the_messages_page() -> None:

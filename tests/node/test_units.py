@@ -41,3 +41,13 @@ def test_the_unit_is_hardened(unit: Path) -> None:
     match = re.search(r"Overall exposure level.*: ([0-9.]+)", result.stdout)
     assert match, result.stdout + result.stderr
     assert float(match[1]) <= EXPOSURE_MAX
+
+
+def test_the_agent_may_ask_whether_the_clock_is_synchronised(unit: Path) -> None:
+    if unit.stem != "simpul-node":
+        pytest.skip("the collector does not ask")
+    # ProtectClock= and @privileged both refuse adjtimex(2), whatever stood before them.
+    text = unit.read_text()
+    assert not re.search(r"^ProtectClock=(yes|true|1|on)", text, flags=re.MULTILINE)
+    last = re.findall(r"^SystemCallFilter=(.*)$", text, flags=re.MULTILINE)[-1]
+    assert {"adjtimex", "clock_adjtime"} <= set(last.split())

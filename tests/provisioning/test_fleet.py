@@ -45,15 +45,14 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
         yield broker
 
 
-def test_a_death_keeps_what_the_birth_said_of_the_place() -> None:
+def test_the_newest_state_counts() -> None:
     fleet = Fleet()
     talker = Talker("mqtt://127.0.0.1:1", "taman-bunga")
-    for state in (State(online=True, title="Taman Bunga", site="tb"), State(online=False)):
-        payload = encode(talker.envelope("state", state, 0))
-        fleet.hear("simpul/1/taman-bunga/state", payload)
+    for online in (True, False):
+        state = State(online=online, title="Taman Bunga", site="tb")
+        fleet.hear("simpul/1/taman-bunga/state", encode(talker.envelope("state", state, 0)))
     view = fleet.nodes["taman-bunga"]
-    assert view.state is not None
-    assert (view.state.online, view.state.title, view.state.site) == (False, "Taman Bunga", "tb")
+    assert view.state == State(online=False, title="Taman Bunga", site="tb")
 
 
 def test_a_node_cannot_speak_for_another() -> None:

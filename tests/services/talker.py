@@ -10,6 +10,7 @@ from typing import Self
 import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
 from node.messages import (
     BootLedger,
@@ -46,6 +47,7 @@ class Talker:
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"node-{name}")
         self._client.on_message = self._command
         self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
         self._connected = threading.Event()
         self._client.max_inflight_messages_set(200)
         self._client.max_queued_messages_set(0)
@@ -116,6 +118,19 @@ class Talker:
 
     def _on_connect(self, client: paho.Client, *_: object) -> None:
         client.subscribe(topic_of(self.name, "cmd"), qos=1)
+
+    def _on_subscribe(
+        self,
+        client: paho.Client,
+        _userdata: object,
+        _mid: int,
+        reasons: list[ReasonCode],
+        _properties: object,
+    ) -> None:
+        # A cluster that elects a leader refuses for some seconds; deaf for ever would be worse.
+        if any(reason.is_failure for reason in reasons):
+            client.subscribe(topic_of(self.name, "cmd"), qos=1)
+            return
         self._connected.set()
 
     def _command(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:

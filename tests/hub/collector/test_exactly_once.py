@@ -50,7 +50,7 @@ def speak(node: Talker, amount: int, done: threading.Event) -> None:
 def assert_all_there(database: Database, nodes: list[Talker]) -> None:
     expected = Counter({node.name: len(node.outbox) for node in nodes})
     total = sum(expected.values())
-    until(lambda: counts(database)[0] >= total, f"{total} measurements", seconds=60)
+    until(lambda: counts(database)[0] >= total, f"{total} measurements", seconds=100)
     assert counts(database) == (total, total)
     assert not incomplete_boots(database)
     assert all(holes(database, node.name) == [] for node in nodes)

@@ -54,7 +54,6 @@ def run(file: Path, *, before: str = "") -> subprocess.CompletedProcess[bytes]:
         ('adapter = "webcam"', MASK, EXIT_SETTINGS, "adapter"),
         ('adapter = "none"', MASK, EXIT_SETTINGS, "no camera"),
         ('adapter = "video"\nsource = "/nonexistent"', MASK, EXIT_CAMERA, "No such file"),
-        (f"width = {'9' * 5000}", MASK, EXIT_SETTINGS, "not valid TOML"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(

@@ -1,4 +1,4 @@
-"""The public still: exact averages, the right size, black that stays black, small enough to send."""
+"""The public still: exact averages, the right size, exact black, and small enough to send."""
 
 import numpy as np
 import pytest

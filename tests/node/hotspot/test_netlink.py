@@ -2,10 +2,11 @@
 
 import errno
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from node.errors import RadioError
@@ -29,7 +30,7 @@ def explanation(text: bytes) -> bytes:
 
 def test_a_recorded_dump_has_its_messages_without_the_last() -> None:
     assert len(netlink.contents((FIXTURES / "station_four.bin").read_bytes())) == 4
-    assert len(netlink.contents((FIXTURES / "wiphy.bin").read_bytes())) == 188
+    assert len(netlink.contents((FIXTURES / "wiphy.bin").read_bytes())) == 189
 
 
 def test_an_empty_dump_is_no_refusal() -> None:
@@ -37,7 +38,7 @@ def test_an_empty_dump_is_no_refusal() -> None:
 
 
 def test_a_recorded_refusal_at_the_end_of_a_dump_is_told() -> None:
-    with pytest.raises(netlink.RefusedError, match="No such device .ENODEV.") as caught:
+    with pytest.raises(netlink.RefusedError, match="No such device") as caught:
         netlink.contents((FIXTURES / "station_no_such_interface.bin").read_bytes())
     assert caught.value.number == errno.ENODEV
 
@@ -49,13 +50,15 @@ def test_a_refusal_by_error_is_told_with_its_explanation() -> None:
         ERROR, status(-errno.EINVAL) + request[:16] + explanation(b"no such key"), 0x300
     )
     for raw in (whole, capped):
-        with pytest.raises(netlink.RefusedError, match=r"EINVAL.: no such key$"):
+        with pytest.raises(
+            netlink.RefusedError, match=r"Invalid argument .errno 22.: no such key$"
+        ):
             netlink.contents(raw)
 
 
 def test_a_refused_dump_is_told_with_its_explanation() -> None:
     raw = message(DONE, status(-errno.EOPNOTSUPP) + explanation(b"not here"), 0x202)
-    with pytest.raises(netlink.RefusedError, match=r"EOPNOTSUPP.: not here$"):
+    with pytest.raises(netlink.RefusedError, match=r"not supported .errno 95.: not here$"):
         netlink.contents(raw)
 
 
@@ -82,10 +85,8 @@ def test_attributes_are_read_back_as_they_were_packed() -> None:
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_raise_nothing_but_the_stated_error(raw: bytes) -> None:
     for read in (netlink.contents, netlink.interrupted, lambda raw: list(netlink.attributes(raw))):
-        try:
+        with suppress(RadioError):
             read(raw)
-        except RadioError as error:
-            assert str(error)
 
 
 @given(
@@ -94,6 +95,7 @@ def test_arbitrary_bytes_raise_nothing_but_the_stated_error(raw: bytes) -> None:
     flags=st.integers(0, 0xFFFF),
     rest=st.binary(max_size=60),
 )
+@example(kind=DONE, number=-(2**31), flags=0, rest=b"")
 def test_any_last_message_is_an_end_or_the_stated_error(
     kind: int, number: int, flags: int, rest: bytes
 ) -> None:

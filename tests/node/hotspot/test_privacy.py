@@ -17,7 +17,7 @@ from node.errors import RadioError
 from node.hotspot import nl80211_parse
 from node.hotspot.nl80211_radio import Nl80211Radio
 from node.hotspot.nl80211_transport import ReplayTransport
-from node.hotspot.radio import Radio
+from node.hotspot.radio import Radio, Reading
 from node.hotspot.simulated_radio import SimulatedRadio
 from node.hotspot.source import HotspotSource
 from node.settings import Hotspot
@@ -85,7 +85,7 @@ def test_nothing_said_or_logged_holds_an_address(
     class Watched:
         simulated = radio.simulated
 
-        def read(self):  # noqa: ANN202 - Reading; stands between to learn who was there
+        def read(self) -> Reading:
             reading = radio.read()
             addresses.update(station.address for station in reading.stations)
             return reading

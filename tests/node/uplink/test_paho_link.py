@@ -46,6 +46,30 @@ def test_a_broker_that_refuses_says_why(tmp_path: Path) -> None:
         connect(broker.url)
 
 
+def test_a_refused_subscription_ends_the_connection(tmp_path: Path) -> None:
+    # As a NATS cluster answers for some seconds after it lost a member.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(bytes([0x20, 2, 0, 0]))  # CONNACK, MQTT 3.1.1 section 3.2
+                subscribe = connection.recv(1000)
+                connection.sendall(bytes([0x90, 3, *subscribe[2:4], 0x80]))  # SUBACK, 3.9
+                connection.recv(1000)
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        link = connect(f"mqtt://127.0.0.1:{server.getsockname()[1]}")
+        link.subscribe("cmd")
+        with pytest.raises(UplinkError, match="refuses to pass on commands"):
+            for _ in range(10):
+                link.turn(1)
+        link.abandon()
+        thread.join(10)
+
+
 def test_a_port_that_speaks_no_mqtt(tmp_path: Path) -> None:
     del tmp_path
     with socket.create_server(("127.0.0.1", 0)) as server:
