@@ -31,6 +31,11 @@ def connect(url: str, **papers: str) -> PahoLink:
     return link
 
 
+def turn_until_lost(link: PahoLink) -> None:
+    for _ in range(10):
+        link.turn(1)
+
+
 def test_nobody_listens() -> None:
     with pytest.raises(UplinkError, match="refused"):
         connect(f"mqtt://127.0.0.1:{free_port()}")
@@ -46,7 +51,7 @@ def test_a_broker_that_refuses_says_why(tmp_path: Path) -> None:
         connect(broker.url)
 
 
-def test_a_refused_subscription_ends_the_connection(tmp_path: Path) -> None:
+def test_a_refused_subscription_ends_the_connection() -> None:
     # As a NATS cluster answers for some seconds after it lost a member.
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -64,8 +69,7 @@ def test_a_refused_subscription_ends_the_connection(tmp_path: Path) -> None:
         link = connect(f"mqtt://127.0.0.1:{server.getsockname()[1]}")
         link.subscribe("cmd")
         with pytest.raises(UplinkError, match="refuses to pass on commands"):
-            for _ in range(10):
-                link.turn(1)
+            turn_until_lost(link)
         link.abandon()
         thread.join(10)
 
