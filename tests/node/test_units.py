@@ -31,7 +31,7 @@ def test_the_unit_is_valid(unit: Path, tmp_path: Path) -> None:
     )
     assert changed == 1
     copy.write_text(text)
-    result = analyze("verify", str(copy))
+    result = analyze("verify", "--man=no", str(copy))
     assert result.returncode == 0, result.stderr
     assert unit.name not in result.stderr, result.stderr
 
