@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -14,8 +15,8 @@ from services.agent import AgentProcess
 from services.mosquitto import Mosquitto
 from services.waiting import until
 
-from node.messages import Envelope, State, decode_data, decode_envelope, topic_of
-from node.settings import Camera
+from node.messages import Envelope, Health, State, decode_data, decode_envelope, topic_of
+from node.settings import Camera, Identity, Outbox
 
 NAME = "taman-bunga"
 
@@ -142,6 +143,33 @@ def test_a_node_whose_broker_is_absent_waits_and_loses_nothing(tmp_path: Path) -
             ear.close()
     assert "Connection refused" in agent.log.read_text()
     assert "Traceback" not in agent.log.read_text()
+
+
+def test_a_full_disk_is_told_and_costs_no_fresh_measurement(
+    agent: AgentProcess, ear: Ear, small_disk: Path
+) -> None:
+    hog = small_disk / "hog"
+    with hog.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    agent.write(
+        node=Identity(name=NAME, state_directory=str(small_disk / "state")),
+        outbox=Outbox(commit_interval_seconds=0.1),
+    )
+
+    def volatile() -> list[bool | None]:
+        return [decode_data(envelope, Health).outbox_volatile for envelope in ear.of("health")]
+
+    with agent:
+        until(lambda: volatile()[-1:] == [True], "a measurement from a full disk")
+        hog.unlink()
+        until(lambda: volatile()[-1:] == [False], "the disk's return")
+        seqs = {e.seq for kind in ("health", "wifi") for e in ear.of(kind)}
+        assert seqs == set(range(1, max(seqs) + 1))
+    log = agent.log.read_text()
+    assert "memory only" in log
+    assert "accepts the outbox again" in log
+    assert "Traceback" not in log
 
 
 def test_a_machine_whose_clock_says_1970(agent: AgentProcess, ear: Ear, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class AgentProcess:
         )
         self.file = self.write()
 
-    def write(self, **tables: Camera | Hotspot | Outbox | Uplink) -> Path:
+    def write(self, **tables: Camera | Hotspot | Identity | Outbox | Uplink) -> Path:
         """Write node.toml again, with some tables replaced."""
         self.settings = msgspec.structs.replace(self.settings, **tables)
         lines = []

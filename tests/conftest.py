@@ -1,4 +1,4 @@
-"""A disk of one mebibyte, really full when it is full."""
+"""What tests of several rooms need: a disk that is really full when it is full."""
 
 import os
 import subprocess
