@@ -42,23 +42,22 @@ def parse_settings(text: str, *, file: str = "node.toml") -> NodeSettings:
     """Return the settings in `text` (TOML 1.0). Raises SettingsError; `file` is for its message."""
     table = parse_toml(text, file=file)
     if unprintable := next(_unprintable(table, []), None):
-        line = line_of(text, unprintable)
-        raise SettingsError(
-            f"{file}:{line}: {'.'.join(unprintable)}: holds a line break or another control "
-            "character; remove it"
-        )
+        problem = "holds a line break or another control character; remove it"
+        raise SettingsError(_located(problem, text, unprintable, file=file))
     try:
         return msgspec.convert(table, NodeSettings)
     except msgspec.ValidationError as error:
         problem = explain(str(error), text, file=file, model=NodeSettings)
         raise SettingsError(problem) from error
+    except OverflowError as error:
+        raise SettingsError(f"{file}: a number is too large: {error}") from error
 
 
 def parse_toml(text: str, *, file: str) -> dict[str, object]:
     """Return the TOML document. Raises SettingsError with file and line."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or Python's own refusal of endless integers
         what, _, place = str(error).partition(" (at line ")
         line = f":{place.partition(',')[0]}" if place else ""
         raise SettingsError(f"{file}{line}: not valid TOML: {what}") from error
@@ -87,6 +86,10 @@ def explain(problem: str, text: str, *, file: str, model: type[msgspec.Struct]) 
     path = [part for part in re.split(r"[.\[\]]+", at["path"] if at else "") if part]
     what = in_words(_AT.sub("", problem), path, model)
     path += [found["key"] for told in (_UNKNOWN, _MISSING) if (found := told.search(problem))]
+    return _located(what, text, path, file=file)
+
+
+def _located(what: str, text: str, path: list[str], *, file: str) -> str:
     line = line_of(text, path)
     where = f"{file}:{line}" if line else file
     return f"{where}: {'.'.join(path) or 'file'}: {what}"

@@ -60,9 +60,6 @@ def parse_mask(text: str, *, file: str = "mask.toml") -> Mask:
         raise MaskError(_explain(str(error), text, file=file)) from error
     except (SettingsError, OverflowError) as error:
         raise MaskError(str(error)) from error
-    except ValueError as error:
-        # tomllib lets Python's own refusal of endless integers through.
-        raise MaskError(f"{file}: not valid TOML: {error}") from error
     _check(mask, text, file=file)
     return mask
 

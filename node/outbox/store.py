@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Collection, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -62,13 +62,11 @@ class Store:
     def __init__(self, file: Path) -> None:
         """Open or create `file`. Raises as every method does."""
         self._file = file
-        with _translated(file):
+        with _translated(file), ExitStack() as undo:
             self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-            try:
-                self._prepare()
-            except BaseException:
-                self._db.close()
-                raise
+            undo.callback(self._db.close)
+            self._prepare()
+            undo.pop_all()
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -208,13 +206,8 @@ class Store:
     def _transaction(self) -> Iterator[None]:
         with _translated(self._file):
             self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with self._db:  # commits, or rolls back after an error
                 yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
 
 
 @contextmanager

@@ -188,3 +188,10 @@ def test_the_printed_schema_is_valid_and_takes_the_example() -> None:
     example = tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))
     validator.validate(example)
     assert not validator.is_valid({**example, "camra": {}})
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_endless_numbers_are_refused(digits: int) -> None:
+    text = "[node]\nname = 'a'\n[health]\nmeasure_interval_seconds = " + "9" * digits
+    with pytest.raises(SettingsError, match=r"node\.toml"):
+        parse_settings(text + "\n[uplink]\nbrokers = ['mqtt://a:1']\n")
