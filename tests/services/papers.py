@@ -12,12 +12,15 @@ def make_authority(folder: Path, name: str) -> None:
         folder,
         *("req", "-x509", *_KEY, "-days", "2", "-subj", f"/CN={name}"),
         *("-keyout", f"{name}.key", "-out", f"{name}.pem"),
+        # Python 3.13 refuses an authority that does not say what it may do (RFC 5280, 4.2.1.3).
+        *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
     )
 
 
 def make_certificate(folder: Path, name: str, *, authority: str) -> None:
     """Write NAME.pem and NAME.key, signed by an authority in the same folder, for 127.0.0.1."""
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    extensions = ("subjectAltName=IP:127.0.0.1", "authorityKeyIdentifier=keyid")
+    (folder / "names").write_text("\n".join(extensions) + "\n")
     _openssl(
         folder,
         *("req", *_KEY, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"),

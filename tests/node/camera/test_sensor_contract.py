@@ -141,9 +141,12 @@ def test_frames_carry_the_time_of_their_capture(frames: list[Frame]) -> None:
     assert 0 <= time.monotonic() - stamps[-1] < 5
 
 
-def test_frames_come_no_faster_than_asked_for(frames: list[Frame]) -> None:
-    took_seconds = frames[-1].mono - frames[0].mono
-    assert took_seconds >= 0.8 * (len(frames) - 1) / FRAMES_PER_SECOND
+def test_no_frame_comes_before_it_is_due(opened: Open) -> None:
+    # From the call on: a late first frame may be caught up with.
+    with closing(opened()) as sensor:
+        start_mono = time.monotonic()
+        frames = list(itertools.islice(sensor.frames(), 12))
+    assert frames[-1].mono - start_mono >= 0.8 * (len(frames) - 1) / FRAMES_PER_SECOND
 
 
 def test_each_frame_is_a_picture_of_its_own(frames: list[Frame]) -> None:

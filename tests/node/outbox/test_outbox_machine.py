@@ -98,7 +98,12 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule()
     def killed(self) -> None:
         # The process is gone without a word; what was not committed had no number yet.
+        self.kernel_closes()
         self.start()
+
+    def kernel_closes(self) -> None:
+        if self.outbox._store:
+            self.outbox._store.close()
 
     @rule()
     def stopped(self) -> None:
@@ -124,6 +129,7 @@ class OutboxMachine(RuleBasedStateMachine):
             (boot, seq) for boot, last in self.committed.items() for seq in range(1, last + 1)
         }
         assert self.arrived == expected
+        self.kernel_closes()
         shutil.rmtree(self.directory)
 
 

@@ -146,6 +146,7 @@ class TestTls:
             assert happened[0].token == token  # type: ignore[attr-defined]
             link.close()
 
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     def test_a_node_without_certificate_stays_out(self, broker: Mosquitto, papers: Path) -> None:
         with broker, pytest.raises(UplinkError):
             connect(broker.url.replace("mqtt:", "mqtts:"), ca_file=str(papers / "ca.pem"))
