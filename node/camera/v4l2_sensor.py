@@ -11,6 +11,7 @@ from node.camera.av_open import close_input, decode, open_input, packets
 from node.camera.av_picture import to_picture
 from node.camera.frame import Frame
 from node.camera.pace import Pace, mono_of_stamp
+from node.camera.v4l2_format import nearest_offer
 from node.errors import CameraError
 
 
@@ -57,14 +58,9 @@ class V4l2Sensor:
 
 
 def _open(camera: settings.Camera) -> InputContainer:
-    size = {"video_size": f"{camera.width}x{camera.height}"}
-    try:
-        # Raw 720p fills a USB 2 port at ten frames a second; MJPEG does not.
-        return open_input(
-            camera.source, format_name="v4l2", options={**size, "input_format": "mjpeg"}
-        )
-    except CameraError:
-        return open_input(camera.source, format_name="v4l2", options=size)
+    offer = nearest_offer(camera.source, width=camera.width, height=camera.height)
+    size = {"video_size": f"{offer.width}x{offer.height}", "input_format": offer.name}
+    return open_input(camera.source, format_name="v4l2", options=size)
 
 
 def _stamp_seconds(packet: "av.Packet[av.VideoStream]") -> float | None:

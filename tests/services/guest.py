@@ -1,0 +1,89 @@
+"""Boots a guest with Debian's stock kernel on this machine's own files, for real drivers.
+
+The root file system is the machine's own, read-only over 9p below a layer of memory: programs,
+virtual environment and tests run there unmodified and leave nothing behind. QEMU emulates the
+processor (TCG), so that nothing but its package is needed.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.guest_kernel import image, kernel_folder, modules_folder, write_initramfs
+
+_QEMU = "qemu-system-x86_64"
+_PROGRAMS = (_QEMU, "/bin/busybox", "cpio", "depmod", "apt-get", "dpkg-deb")
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command in the guest ended."""
+
+    status: int
+    output: str
+    console: str
+
+
+def why_no_guest() -> str:
+    """Return why no guest can be booted here; empty when one can."""
+    if platform.machine() != "x86_64":
+        return f"the guest is x86-64 and this machine is {platform.machine()}"
+    if os.geteuid() != 0:
+        return "sharing the machine's files with a guest needs root"
+    missing = [program for program in _PROGRAMS if shutil.which(program) is None]
+    return f"not installed: {', '.join(missing)}" if missing else ""
+
+
+def run_in_guest(
+    command: str, directory: Path, *, timeout_s: float = 300, systemd: bool = False
+) -> Ran:
+    """Boot, run `command` (sh) as root, and power off.
+
+    `directory` is writable there at /run/guest. With `systemd`, its own init runs and has to write
+    `status` and `output` there, and power off. Raises TimeoutError with the console's end, or
+    RuntimeError when the guest ended without a status.
+    """
+    kernel = kernel_folder()
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "command").write_text(command + "\n")
+    (directory / "modules").write_text(str(modules_folder(kernel)))
+    if systemd:
+        (directory / "systemd").touch()
+    write_initramfs(kernel, directory / "initramfs")
+    console = directory / "console"
+    with console.open("wb") as out:
+        try:
+            subprocess.run(
+                _qemu(image(kernel), directory),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                timeout=timeout_s,
+                check=True,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(
+                f"the guest did not end within {timeout_s:g} s: {_text(console)[-2000:]}"
+            ) from error
+    if not (status := _text(directory / "status").strip()):
+        raise RuntimeError(f"the guest ended before its command: {_text(console)[-2000:]}")
+    return Ran(int(status), _text(directory / "output"), _text(console))
+
+
+def _qemu(kernel: Path, directory: Path) -> list[str]:
+    share = "local,security_model=none,multidevs=remap"
+    return [
+        *(_QEMU, "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"),
+        *("-m", "1536", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *("-serial", "stdio", "-kernel", str(kernel), "-initrd", str(directory / "initramfs")),
+        *("-append", "console=ttyS0 quiet panic=-1 rdinit=/init"),
+        *("-virtfs", f"{share},path=/,mount_tag=machine,readonly=on"),
+        *("-virtfs", f"{share},path={directory},mount_tag=exchange"),
+    ]
+
+
+def _text(file: Path) -> str:
+    return file.read_text(errors="replace") if file.exists() else ""
