@@ -1,0 +1,108 @@
+"""Reads inventory.ini, the one list of nodes, through Ansible's own inventory manager."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from msgspec import Struct
+
+from node.messages import NODE_NAME_PATTERN, SimpulError
+
+INVENTORY_FILE = Path("inventory.ini")
+_ALL_NODES = "nodes"
+_DEEPEST = -1
+
+
+class InventoryError(SimpulError, ValueError):
+    """The inventory cannot be read or says something impossible."""
+
+
+class UnknownNodeError(InventoryError, LookupError):
+    """A name that the inventory does not have."""
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    """One node as the inventory has it.
+
+    `site` is the innermost group below [nodes], written as node names are; `address` is Ansible's
+    ansible_host, empty when the inventory gives none.
+    """
+
+    name: str
+    title: str = ""
+    site: str = ""
+    address: str = ""
+
+
+def nodes(inventory: Path = INVENTORY_FILE) -> list[Node]:
+    """Return every host of the group [nodes], in the file's order.
+
+    Raises InventoryError when the file is missing, malformed, or names a node as MQTT cannot.
+    """
+    if not inventory.is_file():
+        raise InventoryError(f"{inventory}: no such file; name one with --inventory")
+    # Half a second of imports, which commands without an inventory need not wait for.
+    from ansible.errors import AnsibleError  # noqa: PLC0415
+    from ansible.inventory.manager import InventoryManager  # noqa: PLC0415
+    from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
+    from ansible.vars.manager import VariableManager  # noqa: PLC0415
+
+    loader = DataLoader()
+    try:
+        manager = InventoryManager(loader=loader, sources=[str(inventory)], parse=False)
+        if not manager.parse_source(str(inventory)):
+            raise InventoryError(
+                f"{inventory}: no inventory; what is wrong stands above, by Ansible"
+            )
+        manager.reconcile_inventory()
+        if _ALL_NODES not in manager.groups:
+            raise InventoryError(
+                f"{inventory}: no group [{_ALL_NODES}]; list sites below [{_ALL_NODES}:children]"
+            )
+        variables = VariableManager(loader=loader, inventory=manager)
+        return [
+            _node(
+                host.name,
+                variables.get_vars(host=host, include_hostvars=False),
+                sorted((group.depth, group.name) for group in host.groups),
+                inventory,
+            )
+            for host in manager.groups[_ALL_NODES].get_hosts()
+        ]
+    except AnsibleError as error:
+        raise InventoryError(f"{inventory}: {error}") from error
+
+
+def find(names: Iterable[str], known: Iterable[Node]) -> list[Node]:
+    """Return the nodes of these names, in the order asked for.
+
+    Raises UnknownNodeError, which suggests the nearest name, and InventoryError for a name twice.
+    """
+    by_name = {node.name: node for node in known}
+    found: dict[str, Node] = {}
+    for name in names:
+        if name not in by_name:
+            near = difflib.get_close_matches(name, by_name, n=1)
+            hint = f"did you mean {near[0]}?" if near else "add it to the inventory first"
+            raise UnknownNodeError(f"{name!r} is not in the inventory; {hint}")
+        if name in found:
+            raise InventoryError(f"{name} stands twice on the command line; name it once")
+        found[name] = by_name[name]
+    return list(found.values())
+
+
+def _node(
+    name: str, variables: dict[str, object], groups: list[tuple[int, str]], inventory: Path
+) -> Node:
+    if not re.fullmatch(NODE_NAME_PATTERN, name):
+        raise InventoryError(
+            f"{inventory}: {name!r} cannot be a node; use lower-case letters, digits and hyphens"
+        )
+    _, group = groups[_DEEPEST]
+    return Node(
+        name=name,
+        title=str(variables.get("title", "")),
+        site="" if group == _ALL_NODES else group.replace("_", "-"),
+        address=str(variables.get("ansible_host", "")),
+    )

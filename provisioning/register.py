@@ -1,0 +1,182 @@
+"""Remembers every card, token, key and certificate: who made it, for which node, and when."""
+
+import csv
+import getpass
+import io
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from node.messages import SimpulError
+
+REGISTER_FILE = Path("register.db")
+KeyState = Literal["flashed", "signed", "confirmed", "revoked"]
+"""flashed: lies on the card; signed: made by the node and certified; confirmed: was shown;
+revoked: no key of the node is believed any more."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS card(
+  id INTEGER PRIMARY KEY, at TEXT NOT NULL, who TEXT NOT NULL, node TEXT NOT NULL,
+  slot TEXT NOT NULL, device TEXT NOT NULL, serial TEXT NOT NULL, image_sha256 TEXT NOT NULL,
+  fingerprints TEXT NOT NULL, verdict TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS host_key(
+  id INTEGER PRIMARY KEY, at TEXT NOT NULL, who TEXT NOT NULL, node TEXT NOT NULL,
+  public_key TEXT NOT NULL, state TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS token(
+  hash TEXT PRIMARY KEY, at TEXT NOT NULL, who TEXT NOT NULL, node TEXT NOT NULL,
+  expires_at TEXT NOT NULL, used_at TEXT, used_by TEXT);
+CREATE TABLE IF NOT EXISTS authority(
+  kind TEXT NOT NULL, generation INTEGER NOT NULL, at TEXT NOT NULL, who TEXT NOT NULL,
+  public TEXT NOT NULL, retired_at TEXT, PRIMARY KEY(kind, generation));
+CREATE TABLE IF NOT EXISTS certificate(
+  kind TEXT NOT NULL, generation INTEGER NOT NULL, serial TEXT NOT NULL, at TEXT NOT NULL,
+  who TEXT NOT NULL, subject TEXT NOT NULL, fingerprint TEXT NOT NULL, not_after TEXT NOT NULL,
+  revoked_at TEXT, revoked_by TEXT, PRIMARY KEY(kind, generation, serial));
+CREATE TABLE IF NOT EXISTS list(
+  kind TEXT NOT NULL, generation INTEGER NOT NULL, number INTEGER NOT NULL, at TEXT NOT NULL,
+  PRIMARY KEY(kind, generation));
+"""
+TABLES = ("card", "host_key", "token", "authority", "certificate", "list")
+_BUSY_TIMEOUT_S = 30.0
+
+
+class RegisterError(SimpulError, OSError):
+    """The register cannot be opened, read or written."""
+
+
+class Card(Struct, frozen=True, kw_only=True):
+    """A card that was written: where, from which image, with which keys (by fingerprint)."""
+
+    node: str
+    slot: str
+    device: str
+    serial: str
+    image_sha256: str
+    fingerprints: tuple[str, ...]
+    verdict: str
+
+
+class Register:
+    """The register file; every call is one transaction, and several stations' calls queue."""
+
+    def __init__(self, file: Path = REGISTER_FILE, *, who: str = "") -> None:
+        """Open `file`, made when missing, readable by its owner only. Raises RegisterError."""
+        self.file = file
+        self.who = who or _operator()
+        with _translated(file):
+            os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        with self.transaction() as db:
+            db.executescript(_SCHEMA)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection whose writes are kept together, or not at all after an error."""
+        with _translated(self.file):
+            db = sqlite3.connect(self.file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+            try:
+                db.row_factory = sqlite3.Row
+                db.execute("PRAGMA synchronous=FULL")
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+                if db.in_transaction:
+                    db.execute("COMMIT")
+            finally:
+                db.close()  # takes back what was not committed
+
+    def record_card(self, card: Card) -> None:
+        """Note a written card."""
+        values = (card.node, card.slot, card.device, card.serial, card.image_sha256)
+        with self.transaction() as db:
+            db.execute(
+                "INSERT INTO card(at, who, node, slot, device, serial, image_sha256, fingerprints,"
+                " verdict) VALUES (?,?,?,?,?,?,?,?,?)",
+                (now_text(), self.who, *values, " ".join(card.fingerprints), card.verdict),
+            )
+
+    def record_host_key(self, node: str, public_key: str, state: KeyState) -> None:
+        """Note an SSH host key of `node`."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT INTO host_key(at, who, node, public_key, state) VALUES (?,?,?,?,?)",
+                (now_text(), self.who, node, public_key, state),
+            )
+
+    def host_keys(self, node: str) -> dict[str, KeyState]:
+        """Return the keys that `node` may show now, and their states, the newest first.
+
+        Between signing and confirming there are two; the flashed or confirmed one is the last.
+        After `forget_host_keys` there is none until a card is flashed again.
+        """
+        with self.transaction() as db:
+            rows = db.execute(
+                "SELECT public_key, state FROM host_key WHERE node = ? ORDER BY id DESC", (node,)
+            ).fetchall()
+        keys: dict[str, KeyState] = {}
+        for row in rows:
+            if row["state"] == "revoked":
+                break
+            keys.setdefault(row["public_key"], row["state"])
+            if row["state"] != "signed":
+                break
+        return keys
+
+    def forget_host_keys(self, node: str) -> None:
+        """Believe no key of `node` any more, so that only a card flashed anew is enrolled."""
+        self.record_host_key(node, "", "revoked")
+
+    def rows(self, table: str) -> list[dict[str, object]]:
+        """Return every row of one of TABLES."""
+        if table not in TABLES:
+            raise RegisterError(f"{table!r} is no table; choose {', '.join(TABLES)}")
+        with self.transaction() as db:
+            return [dict(row) for row in db.execute(f"SELECT * FROM {table}")]  # noqa: S608 - listed
+
+    def export_json(self) -> str:
+        """Return the whole register as JSON: table -> rows."""
+        return msgspec.json.encode({table: self.rows(table) for table in TABLES}).decode()
+
+    def export_csv(self, table: str) -> str:
+        """Return one table as CSV (RFC 4180) with a heading."""
+        rows = self.rows(table)
+        text = io.StringIO()
+        if rows:
+            writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        return text.getvalue()
+
+
+def now_text() -> str:
+    """Return the time now, RFC 3339 in UTC, as the register keeps times; it sorts as text."""
+    return as_text(datetime.now(UTC))
+
+
+def as_text(at: datetime) -> str:
+    """Return a time as the register keeps it."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _operator() -> str:
+    """Return who works here; the one who called sudo, not root."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+@contextmanager
+def _translated(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise RegisterError(
+            f"{file}: {error}; is it a register, and not full or locked?"
+        ) from error
+    except OSError as error:
+        if isinstance(error, SimpulError):
+            raise
+        raise RegisterError(f"{file}: {error.strerror}; may you write there?") from error

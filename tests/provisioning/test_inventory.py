@@ -1,0 +1,110 @@
+"""inventory.ini is read as Ansible reads it, and a wrong name suggests the right one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provisioning.inventory import InventoryError, Node, UnknownNodeError, find, nodes
+
+ROOT = Path(__file__).parents[2]
+TEXT = """\
+[taman_bunga]
+taman-bunga title="Taman Bunga" ansible_host=192.0.2.7
+taman-bunga-2
+
+[pasar_horas]
+pasar-horas title="Pasar [Horas]"
+
+[taman_bunga:vars]
+title="Di taman"
+
+[nodes:children]
+taman_bunga
+pasar_horas
+
+[hub]
+pusat
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "inventory.ini"
+    file.write_text(text)
+    return file
+
+
+def test_every_node_is_read_with_its_site_title_and_address(tmp_path: Path) -> None:
+    assert nodes(write(tmp_path, TEXT)) == [
+        Node(name="taman-bunga", title="Taman Bunga", site="taman-bunga", address="192.0.2.7"),
+        Node(name="taman-bunga-2", title="Di taman", site="taman-bunga"),
+        Node(name="pasar-horas", title="Pasar [Horas]", site="pasar-horas"),
+    ]
+
+
+def test_variables_beside_the_file_count_as_they_do_for_ansible(tmp_path: Path) -> None:
+    (tmp_path / "host_vars").mkdir()
+    (tmp_path / "host_vars" / "pasar-horas.yml").write_text("ansible_host: 192.0.2.9\n")
+    read = {node.name: node.address for node in nodes(write(tmp_path, TEXT))}
+    assert read["pasar-horas"] == "192.0.2.9"
+
+
+def test_it_agrees_with_ansible_inventory_itself() -> None:
+    told = subprocess.run(
+        [Path(sys.executable).with_name("ansible-inventory"), "-i", "inventory.ini", "--list"],
+        check=True,
+        capture_output=True,
+        cwd=ROOT,
+        text=True,
+    )
+    hosts = json.loads(told.stdout)["_meta"]["hostvars"]
+    read = nodes(ROOT / "inventory.ini")
+    assert {node.name: node.title for node in read} == {
+        name: variables["title"] for name, variables in hosts.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[hub]\npusat\n", "no group [nodes]"),
+        ("[nodes]\nPasar_Horas\n", "'Pasar_Horas' cannot be a node"),
+        ("[nodes]\n[[[\n", "inventory.ini"),
+        ('[nodes]\na b="\n', "inventory.ini"),
+        ("[nodes:children]\nnobody\n", "nobody"),
+        ("\x00\xff", "inventory.ini"),
+    ],
+)
+def test_a_bad_inventory_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(InventoryError) as caught:
+        nodes(file)
+    assert str(caught.value).startswith(str(file))
+    assert words in str(caught.value) + capsys.readouterr().err
+
+
+def test_a_missing_inventory_says_how_to_name_one(tmp_path: Path) -> None:
+    with pytest.raises(InventoryError, match="no such file; name one with --inventory"):
+        nodes(tmp_path / "inventory.ini")
+
+
+def test_a_wrong_name_suggests_the_nearest() -> None:
+    known = [Node(name="pasar-horas"), Node(name="taman-bunga")]
+    with pytest.raises(UnknownNodeError, match=r"did you mean pasar-horas\?"):
+        find(["pasar-hroas"], known)
+    with pytest.raises(UnknownNodeError, match="add it to the inventory"):
+        find(["x"], known)
+    with pytest.raises(InventoryError, match="stands twice"):
+        find(["taman-bunga", "taman-bunga"], known)
+
+
+@given(st.lists(st.sampled_from("abcdef"), unique=True))
+def test_nodes_come_in_the_order_asked_for(names: list[str]) -> None:
+    known = [Node(name=each) for each in "abcdef"]
+    assert [node.name for node in find(names, known)] == names

@@ -1,0 +1,107 @@
+"""The register keeps what several stations write at once, and tells it as JSON and CSV."""
+
+import csv
+import io
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from provisioning.register import TABLES, Card, Register, RegisterError
+
+CARD = Card(
+    node="pasar-horas",
+    slot="1-4.2",
+    device="/dev/sdb",
+    serial='a,"b',
+    image_sha256="0" * 64,
+    fingerprints=("SHA256:a", "SHA256:b"),
+    verdict="verified",
+)
+_STATION = """
+import sys
+from pathlib import Path
+from provisioning.register import Register
+register = Register(Path(sys.argv[1]), who=sys.argv[2])
+for number in range(25):
+    register.record_host_key(sys.argv[2], f"ssh-ed25519 {number}", "flashed")
+"""
+
+
+def test_a_card_is_told_as_json_and_csv(tmp_path: Path) -> None:
+    register = Register(tmp_path / "register.db", who="ayu")
+    register.record_card(CARD)
+    told = json.loads(register.export_json())
+    assert set(told) == set(TABLES)
+    (card,) = told["card"]
+    assert (card["node"], card["who"], card["slot"]) == ("pasar-horas", "ayu", "1-4.2")
+    (row,) = csv.DictReader(io.StringIO(register.export_csv("card")))
+    assert row["serial"] == 'a,"b'
+    assert row["fingerprints"] == "SHA256:a SHA256:b"
+    assert register.export_csv("token") == ""
+
+
+def test_only_its_owner_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "register.db"
+    Register(file).record_card(CARD)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_stations_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "register.db"
+    stations = [
+        subprocess.Popen([sys.executable, "-c", _STATION, str(file), name]) for name in "abc"
+    ]
+    assert [station.wait() for station in stations] == [0, 0, 0]
+    rows = Register(file).rows("host_key")
+    assert len(rows) == 75
+    assert {row["who"] for row in rows} == set("abc")
+
+
+def test_what_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    register = Register(tmp_path / "register.db")
+
+    def half() -> None:
+        with register.transaction() as db:
+            db.execute("INSERT INTO token VALUES ('hash','at','who','node','expires',NULL,NULL)")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        half()
+    assert register.rows("token") == []
+
+
+def test_the_keys_a_node_may_show(tmp_path: Path) -> None:
+    register = Register(tmp_path / "register.db")
+    assert register.host_keys("a") == {}
+    register.record_host_key("a", "old", "flashed")
+    register.record_host_key("a", "new", "flashed")
+    register.record_host_key("b", "other", "flashed")
+    assert register.host_keys("a") == {"new": "flashed"}
+    register.record_host_key("a", "made", "signed")
+    assert register.host_keys("a") == {"made": "signed", "new": "flashed"}
+    register.record_host_key("a", "made", "confirmed")
+    assert register.host_keys("a") == {"made": "confirmed"}
+    register.forget_host_keys("a")
+    assert register.host_keys("a") == {}
+    register.record_host_key("a", "again", "flashed")
+    assert register.host_keys("a") == {"again": "flashed"}
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0garbage"])
+def test_what_is_no_register_is_explained(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "register.db"
+    file.write_bytes(content)
+    with pytest.raises(RegisterError, match=r"register\.db: .*is it a register"):
+        Register(file)
+    assert file.read_bytes() == content
+
+
+def test_a_place_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(RegisterError, match="may you write there"):
+        Register(tmp_path / "none" / "register.db")
+    with pytest.raises(RegisterError, match="choose card, host_key"):
+        Register(tmp_path / "register.db").rows("sqlite_master")
