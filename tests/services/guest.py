@@ -9,10 +9,11 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.guest_kernel import image, kernel_folder, modules_folder, write_initramfs
+from services.guest_kernel import ROOT, image, kernel_folder, modules_folder, write_initramfs
 
 _QEMU = "qemu-system-x86_64"
 _PROGRAMS = (_QEMU, "/bin/busybox", "cpio", "depmod", "apt-get", "dpkg-deb")
@@ -27,6 +28,16 @@ class Ran:
     console: str
 
 
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """A disk of the guest: /dev/vda, vdb ... in the order given, once virtio_blk is loaded."""
+
+    file: Path
+    """Raw; the guest writes to it."""
+    log: Path | None = None
+    """Every write and flush goes here, in the form that `powercut_log` reads; created anew."""
+
+
 def why_no_guest() -> str:
     """Return why no guest can be booted here; empty when one can."""
     if platform.machine() != "x86_64":
@@ -38,18 +49,28 @@ def why_no_guest() -> str:
 
 
 def run_in_guest(
-    command: str, directory: Path, *, timeout_s: float = 300, systemd: bool = False
+    command: str,
+    directory: Path,
+    *,
+    timeout_s: float = 300,
+    systemd: bool = False,
+    drives: Sequence[Drive] = (),
+    root: Path = Path("/"),
 ) -> Ran:
     """Boot, run `command` (sh) as root, and power off.
+
+    Another `root` than the machine's own brings its kernel; the project is shown in it as well.
 
     `directory` is writable there at /run/guest. With `systemd`, its own init runs and has to write
     `status` and `output` there, and power off. Raises TimeoutError with the console's end, or
     RuntimeError when the guest ended without a status.
     """
-    kernel = kernel_folder()
+    own = root == Path("/")
+    kernel = kernel_folder() if own else root
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "command").write_text(command + "\n")
-    (directory / "modules").write_text(str(modules_folder(kernel)))
+    (directory / "modules").write_text(str(modules_folder(kernel)) if own else "")
+    (directory / "project").write_text("" if own else str(ROOT))
     if systemd:
         (directory / "systemd").touch()
     write_initramfs(kernel, directory / "initramfs")
@@ -57,7 +78,7 @@ def run_in_guest(
     with console.open("wb") as out:
         try:
             subprocess.run(
-                _qemu(image(kernel), directory),
+                [*_qemu(image(kernel), directory, root), *_drives(drives)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -73,16 +94,35 @@ def run_in_guest(
     return Ran(int(status), _text(directory / "output"), _text(console))
 
 
-def _qemu(kernel: Path, directory: Path) -> list[str]:
+def _qemu(kernel: Path, directory: Path, root: Path) -> list[str]:
     share = "local,security_model=none,multidevs=remap"
     return [
         *(_QEMU, "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"),
         *("-m", "1536", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-serial", "stdio", "-kernel", str(kernel), "-initrd", str(directory / "initramfs")),
         *("-append", "console=ttyS0 quiet panic=-1 rdinit=/init"),
-        *("-virtfs", f"{share},path=/,mount_tag=machine,readonly=on"),
+        *("-virtfs", f"{share},path={root},mount_tag=machine,readonly=on"),
+        *("-virtfs", f"{share},path={ROOT},mount_tag=project,readonly=on"),
         *("-virtfs", f"{share},path={directory},mount_tag=exchange"),
     ]
+
+
+def _drives(drives: Sequence[Drive]) -> list[str]:
+    words: list[str] = []
+    for number, drive in enumerate(drives):
+        node = f"drive{number}"
+        words += ["-blockdev", f"driver=file,node-name={node}-file,filename={drive.file}"]
+        if drive.log is None:
+            words += ["-blockdev", f"driver=raw,node-name={node},file={node}-file"]
+        else:
+            drive.log.write_bytes(b"")
+            # The log's count of entries is brought up to date at every write, not at flushes only.
+            log = f"driver=file,node-name={node}-log,filename={drive.log},cache.no-flush=on"
+            tap = f"driver=blklogwrites,node-name={node},file={node}-file,log={node}-log"
+            words += ["-blockdev", log, "-blockdev"]
+            words += [f"{tap},discard=unmap,log-super-update-interval=1"]
+        words += ["-device", f"virtio-blk-pci,drive={node}"]
+    return words
 
 
 def _text(file: Path) -> str:
