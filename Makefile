@@ -24,7 +24,7 @@ $(VENV)/.demo: uv.lock pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	@$(RUN)/uv export --quiet --frozen --extra demo --group dev --no-emit-project --format requirements-txt > $(VENV)/dev.txt
+	@$(RUN)/uv export --quiet --frozen --extra demo --extra board --group dev --no-emit-project --format requirements-txt > $(VENV)/dev.txt
 	$(RUN)/uv pip install --quiet --python $(RUN)/python --require-hashes -r $(VENV)/dev.txt
 	@touch $@
 

@@ -10,6 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from node.agent import Agent
+from node.board.adapters import lines_of, parse_board
+from node.board.lamp import show_until
+from node.board.source import BoardSource
+from node.board.status import Condition, Status
 from node.clock import SystemClock
 from node.errors import SettingsError
 from node.health.machine import Machine
@@ -56,15 +60,22 @@ def _parser() -> argparse.ArgumentParser:
     add("camera", _camera, "Run the camera process; the agent starts it by itself.")
     add("check", _check, "Check a settings file; exit 0 only when the agent would run with it.")
     add("schema", _schema, "Print the JSON Schema of the settings file.")
+    _add_lamp(commands.add_parser("lamp", help="Show one pattern on the lamp, without an agent."))
     return parser
+
+
+def _add_lamp(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_lamp)
+    parser.add_argument("status", choices=[each.words for each in Status])
+    parser.add_argument("--pin", type=int, required=True, help="GPIO of the lamp, 2 to 27.")
+    parser.add_argument("--chip", type=int, default=0, help="N of /dev/gpiochipN.")
+    parser.add_argument("--active-low", action="store_true", help="The lamp is wired to 3.3 V.")
 
 
 def _agent(options: argparse.Namespace) -> int:
     settings = load_settings(options.config)
     clock = SystemClock()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stop_on_signal()
 
     from node.uplink.paho_link import PahoLink  # noqa: PLC0415 - an adapter, chosen here
 
@@ -74,8 +85,31 @@ def _agent(options: argparse.Namespace) -> int:
         clock=clock,
     )
     sources, snapshot = _sources(settings, options.config, agent, clock)
-    agent.run(sources, stop, snapshot=snapshot)
+    identify = None
+    if settings.board.adapter != "none":
+        board = _board(settings, agent, clock)
+        sources.append(board)
+        identify = board.identify if settings.board.lamp_pin is not None else None
+    agent.run(sources, stop, snapshot=snapshot, identify=identify)
     return 0
+
+
+def _stop_on_signal() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _board(settings: NodeSettings, agent: Agent, clock: SystemClock) -> BoardSource:
+    def condition() -> Condition:
+        return Condition(
+            connected=agent.connected,
+            ever_connected=agent.ever_connected,
+            camera_fails=agent.failing("camera"),
+        )
+
+    return BoardSource(lines_of(settings.board), condition=condition, clock=clock)
 
 
 def _sources(
@@ -108,6 +142,15 @@ def _camera(options: argparse.Namespace) -> int:
     from node.camera.process import run_camera_process  # noqa: PLC0415 - numpy stays out of the agent
 
     return run_camera_process(options.config)
+
+
+def _lamp(options: argparse.Namespace) -> int:
+    values = {"lamp_pin": options.pin, "chip": options.chip, "lamp_active_low": options.active_low}
+    board = parse_board({"adapter": "gpiozero", **values})
+    status = next(each for each in Status if each.words == options.status)
+    stop = _stop_on_signal()
+    show_until(lines_of(board)(lambda: None), status, stop, SystemClock())
+    return 0
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -41,6 +41,8 @@ class Agent:
         self._clock = clock
         self.boot = secrets.token_hex(8)
         self._snapshot: Callable[[], None] | None = None
+        self._identify: Callable[[float], None] | None = None
+        self._measuring: Sequence[Part] = ()
         self._frames = FrameSlot()
         self._outbox = Outbox(
             Path(settings.node.state_directory) / "outbox.db",
@@ -85,22 +87,40 @@ class Agent:
             "uplink_loss_ratio": quality.loss_ratio,
         }
 
+    @property
+    def connected(self) -> bool:
+        """Tell whether there is a connection to a broker now."""
+        return self._uplink.connected
+
+    @property
+    def ever_connected(self) -> bool:
+        """Tell whether there has been a connection since the start."""
+        return self._uplink.connects_count > 0
+
+    def failing(self, source: str) -> bool:
+        """Tell whether the source of this name failed and has not recovered since."""
+        return any(part.failing for part in self._measuring if part.name == source)
+
     def run(
         self,
         sources: Sequence[Source],
         stop: threading.Event,
         *,
         snapshot: Callable[[], None] | None = None,
+        identify: Callable[[float], None] | None = None,
     ) -> None:
         """Run until `stop` is set, then end within five seconds.
 
-        `snapshot` asks the camera for a still now; None when there is no camera.
+        `snapshot` asks the camera for a still now; None when there is no camera. `identify` has
+        the lamp blink for so many seconds; None when there is no lamp.
         """
         self._snapshot = snapshot
+        self._identify = identify
         self._outbox.commit()  # opens the file, so that the first birth knows what it holds
         part = partial(Part, sink=self._recorder, clock=self._clock)
         writer, uplink = part("outbox", self._outbox.run), part("uplink", self._uplink.run)
         measuring = supervise(sources, self._recorder, self._clock)
+        self._measuring = measuring
         parts = [writer, uplink, *measuring]
         for each in parts:
             each.start()
@@ -161,7 +181,7 @@ class Agent:
         )
 
     def _obey(self, payload: bytes) -> bytes | None:
-        reply = obey(payload, outbox=self._outbox, snapshot=self._snapshot)
+        reply = obey(payload, outbox=self._outbox, snapshot=self._snapshot, identify=self._identify)
         return None if reply is None else self._say("reply", reply)
 
     def _say(self, kind: str, data: msgspec.Struct) -> bytes:

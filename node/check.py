@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from node.board.adapters import board_contradictions, check_board
 from node.errors import SettingsError
 from node.messages import SimpulError
 from node.settings import NodeSettings, Uplink
@@ -46,6 +47,7 @@ def contradictions(settings: NodeSettings) -> list[str]:
         *(problem for broker in uplink.brokers for problem in _broker_problems(broker)),
         *_tls_contradictions(uplink),
         *_backoff_contradictions(uplink),
+        *board_contradictions(settings.board),
     ]
 
 
@@ -112,6 +114,8 @@ def _source_problems(settings: NodeSettings) -> Iterator[str]:
         from node.hotspot.source import check_hotspot  # noqa: PLC0415 - nor a hotspot
 
         checks.append(partial(check_hotspot, settings))
+    if settings.board.adapter != "none":
+        checks.append(partial(check_board, settings.board))
     for each in checks:
         try:
             each()

@@ -19,6 +19,10 @@ class RadioError(SimpulError, OSError):
     """The hotspot's radio cannot be asked."""
 
 
+class BoardError(SimpulError, OSError):
+    """The lines of the board cannot be claimed, read or switched."""
+
+
 class ReadingError(SimpulError, ValueError):
     """A file of the kernel or an answer of the firmware is not what its documentation says."""
 

@@ -1,10 +1,12 @@
 """The only declaration of a node's configuration: /etc/simpul/node.toml as frozen models."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
 from node.messages import NODE_NAME_PATTERN
+
+_Pin: TypeAlias = Annotated[int, Meta(ge=2, le=27)]  # 0 and 1 belong to a HAT's EEPROM
 
 
 class Identity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,6 +157,31 @@ class Hotspot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 10.0
 
 
+class Board(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[board]: lamp, service button and tamper switch on the header; each is optional."""
+
+    adapter: Annotated[
+        Literal["none", "gpiozero", "simulated"],
+        Meta(description="none; gpiozero (the header's lines, by lgpio); simulated (in memory)."),
+    ] = "none"
+    chip: Annotated[
+        int, Meta(ge=0, le=255, description="N of /dev/gpiochipN that holds the header's lines.")
+    ] = 0
+    lamp_pin: Annotated[
+        _Pin | None, Meta(description="GPIO of the status lamp, 2 to 27, by Broadcom's numbers.")
+    ] = None
+    lamp_active_low: Annotated[
+        bool, Meta(description="Whether the lamp is lit by a low level: wired to 3.3 V.")
+    ] = False
+    button_pin: Annotated[
+        _Pin | None, Meta(description="GPIO of the service button, which closes to ground.")
+    ] = None
+    tamper_pin: Annotated[
+        _Pin | None,
+        Meta(description="GPIO of the tamper switch, closed to ground while the box is closed."),
+    ] = None
+
+
 class Health(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[health]: the machine itself."""
 
@@ -174,6 +201,7 @@ class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     outbox: Outbox = Outbox()
     camera: Camera = Camera()
     hotspot: Hotspot = Hotspot()
+    board: Board = Board()
     health: Health = Health()
 
     @property

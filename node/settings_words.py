@@ -86,7 +86,7 @@ _WORDINGS: tuple[tuple[re.Pattern[str], _Words], ...] = (
     ),
     (re.compile(r"^Expected `\w+` that's a multiple of (?P<step>\S+)"), _multiple),
     (re.compile(r"^Expected `\w+` (?P<sign>>=|>|<=|<) (?P<value>\S+)$"), _bound),
-    (re.compile(r"^Expected `(?P<wanted>\w+)`, got `(?P<got>\w+)`"), _type),
+    (re.compile(r"^Expected `(?P<wanted>\w+)(?: \| null)?`, got `(?P<got>\w+)`"), _type),
 )
 
 

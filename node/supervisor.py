@@ -56,6 +56,11 @@ class Part:
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
 
+    @property
+    def failing(self) -> bool:
+        """Tell whether the work failed and has not run long enough since to count as mended."""
+        return self._failures_count > 0
+
     def note_recovery(self) -> None:
         """Report that the part works again, once it has run long enough after a failure."""
         ran_seconds = self._clock.mono() - self._started_mono

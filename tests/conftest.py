@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no reason to fail: nothing here is measured in time.
+settings.register_profile("simpul", deadline=None)
+settings.load_profile("simpul")
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ ROOMS = ("node", "hub", "provisioning")
 VENDORS = {
     "picamera2": {"node.camera.picamera2_sensor"},
     "libcamera": {"node.camera.picamera2_sensor"},
-    "gpiozero": set[str](),
+    "gpiozero": {"node.board.gpiozero_lines"},
+    "lgpio": {"node.board.gpiozero_lines"},
     "av": {
         "node.camera.av_open",
         "node.camera.av_picture",
@@ -45,7 +46,8 @@ ALLOWED = {
     "node.messages": ("node.messages",),
     "hub": ("node.messages",),
     # settings_file is the reading of settings: one language for mistakes in both.
-    "provisioning": ("node.messages", "node.settings", "node.settings_file"),
+    # install is the format of releases: one reader and writer of it at the desk and on the node.
+    "provisioning": ("node.messages", "node.settings", "node.settings_file", "node.install"),
 }
 # Load their vendor module at once; chosen by name like it.
 USERS_OF_ADAPTERS = {"node.hotspot.nl80211_parse", "node.hotspot.nl80211_radio"}

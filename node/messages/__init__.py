@@ -4,6 +4,7 @@ from node.messages.camera import Camera, StillInfo
 from node.messages.commands import (
     COMMAND_BYTES_MAX,
     Command,
+    Identify,
     Replay,
     Reply,
     Snapshot,
@@ -21,7 +22,14 @@ from node.messages.envelope import (
     decode_envelope,
     encode,
 )
-from node.messages.events import EVENTS, OutboxDamaged, SourceFailed, SourceRecovered
+from node.messages.events import (
+    EVENTS,
+    ButtonPressed,
+    OutboxDamaged,
+    SourceFailed,
+    SourceRecovered,
+    Tamper,
+)
 from node.messages.health import Health
 from node.messages.kinds import KINDS
 from node.messages.state import BootLedger, State
@@ -39,10 +47,12 @@ __all__ = [
     "TOPIC_ROOT",
     "Airtime",
     "BootLedger",
+    "ButtonPressed",
     "Camera",
     "Command",
     "Envelope",
     "Health",
+    "Identify",
     "MessageError",
     "OutboxDamaged",
     "Replay",
@@ -55,6 +65,7 @@ __all__ = [
     "State",
     "Station",
     "StillInfo",
+    "Tamper",
     "Wifi",
     "decode_command",
     "decode_data",

@@ -37,7 +37,21 @@ class Snapshot(
     id: _Id
 
 
-Command: TypeAlias = Replay | Snapshot
+class Identify(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    tag_field="command",
+    tag="identify",
+    forbid_unknown_fields=True,
+):
+    """Blink the lamp, so that a person at the pole finds the box."""
+
+    id: _Id
+    seconds: Annotated[float, Meta(gt=0, le=600, description="How long to blink.")] = 30.0
+
+
+Command: TypeAlias = Replay | Snapshot | Identify
 
 
 class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):

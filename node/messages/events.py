@@ -1,7 +1,7 @@
 """What can happen to a node: one model for each event that it may raise."""
 
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -22,6 +22,20 @@ class SourceRecovered(Struct, frozen=True, kw_only=True):
     failures_count: Annotated[int, Meta(ge=1, description="Failures before it worked.")]
 
 
+class ButtonPressed(Struct, frozen=True, kw_only=True):
+    """Somebody pressed the service button."""
+
+    press: Annotated[
+        Literal["short", "long"], Meta(description="long: held for three seconds or more.")
+    ]
+
+
+class Tamper(Struct, frozen=True, kw_only=True):
+    """The box was opened or closed; an agent that starts in an open box says so, too."""
+
+    opened: Annotated[bool, Meta(description="True when the box is open now.")]
+
+
 class OutboxDamaged(Struct, frozen=True, kw_only=True):
     """The outbox file was unreadable; it was set aside and what could be read was kept."""
 
@@ -31,9 +45,11 @@ class OutboxDamaged(Struct, frozen=True, kw_only=True):
 
 EVENTS: MappingProxyType[str, type[Struct]] = MappingProxyType(
     {
+        "button": ButtonPressed,
         "outbox-damaged": OutboxDamaged,
         "source-failed": SourceFailed,
         "source-recovered": SourceRecovered,
+        "tamper": Tamper,
     }
 )
 """Name of the event, as in the topic event/<name>, and its model."""

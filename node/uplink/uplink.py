@@ -51,6 +51,11 @@ class Uplink:
         return self._beat_mono
 
     @property
+    def connected(self) -> bool:
+        """Tell whether there is a connection now."""
+        return self._link is not None
+
+    @property
     def connects_count(self) -> int:
         """Connections made so far."""
         return self._connects_count

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-UNITS = [ROOT / "node/units/simpul-node.service", ROOT / "hub/units/simpul-collector.service"]
+UNITS = [
+    ROOT / "node/units/simpul-node.service",
+    ROOT / "node/units/simpul-lamp.service",
+    ROOT / "hub/units/simpul-collector.service",
+]
 EXPOSURE_MAX = 2.0
 
 pytestmark = [
@@ -45,7 +49,7 @@ def test_the_unit_is_hardened(unit: Path) -> None:
 
 def test_the_agent_may_ask_whether_the_clock_is_synchronised(unit: Path) -> None:
     if unit.stem != "simpul-node":
-        pytest.skip("the collector does not ask")
+        pytest.skip("it does not ask")
     # ProtectClock= and @privileged both refuse adjtimex(2), whatever stood before them.
     text = unit.read_text()
     assert not re.search(r"^ProtectClock=(yes|true|1|on)", text, flags=re.MULTILINE)

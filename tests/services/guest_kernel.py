@@ -1,6 +1,7 @@
 """Fetches Debian's stock kernel without installing it, and packs the guest's first program."""
 
 import lzma
+import os
 import re
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_CACHE = ROOT / ".cache" / "guest"
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simpul/guest"
 _INIT = ROOT / "tests/guest/init"
 _NEEDED = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 

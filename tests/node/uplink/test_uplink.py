@@ -13,7 +13,7 @@ from node.backoff import Backoff
 from node.clock import SystemClock
 from node.commands import obey
 from node.errors import CameraError
-from node.messages import Health, decode_envelope
+from node.messages import Health, Identify, Reply, decode_envelope, encode_command
 from node.outbox.batch import Rank
 from node.outbox.outbox import Outbox
 from node.settings import Outbox as OutboxSettings
@@ -287,3 +287,17 @@ class TestCommands:
         assert reply is not None
         assert not reply.ok
         assert "no camera" in reply.problem
+
+    def test_identify_reaches_the_lamp(self, outbox: Outbox) -> None:
+        asked: list[float] = []
+        payload = encode_command(Identify(id="a", seconds=5))
+        assert obey(payload, outbox=outbox, snapshot=None, identify=asked.append) == Reply(
+            id="a", ok=True
+        )
+        assert asked == [5]
+
+    def test_identify_without_lamp_is_explained(self, outbox: Outbox) -> None:
+        payload = encode_command(Identify(id="a"))
+        reply = obey(payload, outbox=outbox, snapshot=None)
+        assert reply is not None
+        assert (reply.ok, reply.problem) == (False, "this node has no lamp")

@@ -1,0 +1,90 @@
+"""The real lines: gpiozero's devices on a pin factory that is named, never the global one.
+
+Wiring: the lamp between its pin and ground (or from 3.3 V with `lamp_active_low`), button and
+tamper switch between their pins and ground, pulled up by the processor. The tamper switch is closed
+while the box is closed, so that a cut wire reads as an open box.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import lgpio
+from gpiozero import LED, DigitalInputDevice, GPIOZeroError
+from gpiozero.pins import Factory
+from gpiozero.pins.lgpio import LGPIOFactory
+from gpiozero.pins.mock import MockFactory
+
+from node.board.lines import Levels
+from node.errors import BoardError
+from node.settings import Board
+
+
+class GpiozeroLines:
+    """Lines on `factory`; implements node.board.lines.Lines."""
+
+    def __init__(self, board: Board, factory: Factory, moved: Callable[[], None]) -> None:
+        """Claim the pins of `board`; `moved` is called from another thread. Raises BoardError."""
+        self._factory = factory
+        with _explained("cannot be claimed; is another program using them?"):
+            self._lamp = _lamp(board, factory)
+            self._button = _contact(board.button_pin, factory, moved)
+            self._lid = _contact(board.tamper_pin, factory, moved)
+
+    def light(self, *, lit: bool) -> None:
+        """Switch the lamp. Raises BoardError."""
+        if self._lamp is None:
+            return
+        with _explained("cannot be switched"):
+            self._lamp.on() if lit else self._lamp.off()
+
+    def read(self) -> Levels:
+        """Read both contacts: a closed one is low. Raises BoardError."""
+        with _explained("cannot be read"):
+            return Levels(
+                pressed=self._button is not None and bool(self._button.is_active),
+                opened=self._lid is not None and not self._lid.is_active,
+            )
+
+    def close(self) -> None:
+        """Switch the lamp off and give the lines back."""
+        for device in (self._lamp, self._button, self._lid):
+            if device is not None:
+                device.close()
+        self._factory.close()
+
+
+def open_lgpio(board: Board, moved: Callable[[], None]) -> GpiozeroLines:
+    """Return the lines of the header's chip, through lgpio. Raises BoardError."""
+    with _explained(f"/dev/gpiochip{board.chip} cannot be opened; see chip in [board]"):
+        factory = LGPIOFactory(chip=board.chip)
+    return GpiozeroLines(board, factory, moved)
+
+
+def open_mock(board: Board, moved: Callable[[], None]) -> GpiozeroLines:
+    """Return lines that only this process knows, for demos and tests."""
+    return GpiozeroLines(board, MockFactory(), moved)
+
+
+def _lamp(board: Board, factory: Factory) -> LED | None:
+    if board.lamp_pin is None:
+        return None
+    return LED(board.lamp_pin, active_high=not board.lamp_active_low, pin_factory=factory)
+
+
+def _contact(
+    pin: int | None, factory: Factory, moved: Callable[[], None]
+) -> DigitalInputDevice | None:
+    if pin is None:
+        return None
+    device = DigitalInputDevice(pin, pull_up=True, pin_factory=factory)
+    device.when_activated = moved
+    device.when_deactivated = moved
+    return device
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (GPIOZeroError, lgpio.error, OSError) as error:
+        raise BoardError(f"board: lines {what}: {error}") from error
