@@ -1,0 +1,154 @@
+"""Takes one card from whatever it holds to a verified node: the order of steps is the safety.
+
+Checks, screening, mark, wipe, ranges with their verification, identity, flush, samples of the whole
+once more, and the first block last. Until that block is written the card cannot be booted, and the
+mark in its place tells the next run where to go on.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioning.flash.block import (
+    aligned_buffer,
+    flush,
+    open_for_reading,
+    open_for_writing,
+    read_at,
+    whole_sectors,
+    write_at,
+)
+from provisioning.flash.device import Device
+from provisioning.flash.errors import CardError
+from provisioning.flash.fat import Patch
+from provisioning.flash.journal import BLOCK_BYTES, Journal, begin_journal, find_journal
+from provisioning.flash.progress import Progress
+from provisioning.flash.ranges import Handles, Work, expect, write_ranges
+from provisioning.flash.screen import Screening, screen_full, screen_quick
+from provisioning.flash.source import Source
+
+WIPE_BYTES = 2**20
+_SAMPLE_EVERY_BYTES = 8 * 2**20
+
+Identity = Callable[[], Iterable[Patch]]
+"""Makes what one card has of its own; called once everything else is known to be good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One card to be made: where, from what, and whom to tell."""
+
+    device: Device
+    source: Source
+    identity: Identity
+    progress: Progress
+    stop: threading.Event
+    journals: Path
+    screening: Screening = "quick"
+
+
+def write_card(job: Job) -> None:
+    """Make the card.
+
+    Raises RefusedError, FakeCapacityError, CardError, ImageError, StoppedError.
+    """
+    job.progress.enter("checking")
+    writer = open_for_writing(job.device)
+    try:
+        reader = open_for_reading(job.device)
+        try:
+            _make(job, Handles(writer, reader))
+        finally:
+            os.close(reader)
+    finally:
+        os.close(writer)
+
+
+def _make(job: Job, handles: Handles) -> None:
+    journal = _journal(job, handles)
+    work = Work(job.source, handles, job.progress, job.stop)
+    write_ranges(work, finished=frozenset(journal.finished), note=journal.note)
+    job.progress.enter("identity")
+    patches = list(job.identity())
+    write_patches(handles, patches)
+    flush(handles.writer)
+    job.progress.enter("finishing")
+    check_samples(job.source, handles, patches)
+    write_first_block(job.source, handles)
+    journal.remove()
+
+
+def _journal(job: Job, handles: Handles) -> Journal:
+    """Return the journal to go on with, or that of a card which begins anew, wiped and marked."""
+    first = aligned_buffer(BLOCK_BYTES)
+    read_at(handles.reader, first, 0)
+    size = job.device.size_bytes
+    if journal := find_journal(job.journals, bytes(first), job.source, size):
+        return journal
+    job.progress.enter("wiping")
+    _wipe(handles, size)
+    if job.screening != "none":
+        job.progress.enter("screening")
+        if job.screening == "quick":
+            screen_quick(handles, size, job.progress.screened)
+        else:
+            screen_full(handles, size, job.progress.screened, job.stop)
+    journal = begin_journal(job.journals, job.source, size)
+    first[:] = journal.mark
+    write_at(handles.writer, first, 0)
+    flush(handles.writer)
+    expect(handles, first, 0)
+    return journal
+
+
+def _wipe(handles: Handles, size_bytes: int) -> None:
+    """Overwrite head and tail: no old partition table is left, whatever happens from here on."""
+    zeros = aligned_buffer(WIPE_BYTES)
+    tail_start = max(size_bytes - WIPE_BYTES, 0) // BLOCK_BYTES * BLOCK_BYTES
+    write_at(handles.writer, zeros[: size_bytes - tail_start], tail_start)
+    write_at(handles.writer, zeros, 0)
+    flush(handles.writer)
+
+
+def write_patches(handles: Handles, patches: Iterable[Patch]) -> None:
+    """Write what a card has of its own, and read it back. Raises CardError."""
+    buffer = aligned_buffer(BLOCK_BYTES)
+    for patch in patches:
+        if patch.offset_bytes < BLOCK_BYTES:
+            raise CardError("the seed would change the card's first block; build the image again")
+        buffer[:] = patch.data
+        write_at(handles.writer, buffer, patch.offset_bytes)
+    for patch in patches:
+        buffer[:] = patch.data
+        expect(handles, buffer, patch.offset_bytes)
+
+
+def check_samples(source: Source, handles: Handles, patches: Iterable[Patch]) -> None:
+    """Read samples of every range once more, now that all is written. Raises CardError.
+
+    A card that writes its end over its beginning has given back every range right after it was
+    written; it cannot do so now.
+    """
+    own = {patch.offset_bytes: patch.data for patch in patches}
+    wanted = aligned_buffer(BLOCK_BYTES)
+    for part in source.map.ranges:
+        for offset in range(part.offset_bytes, part.end_bytes, _SAMPLE_EVERY_BYTES):
+            length = min(BLOCK_BYTES, part.end_bytes - offset)
+            if offset < BLOCK_BYTES:
+                continue
+            source.read_into(wanted[:length], offset)
+            wanted[length:] = bytes(BLOCK_BYTES - length)
+            wanted[:] = own.get(offset, bytes(wanted))
+            expect(handles, wanted, offset)
+
+
+def write_first_block(source: Source, handles: Handles) -> None:
+    """Write the block that makes the card boot, and read it back. Raises CardError."""
+    length = min(BLOCK_BYTES, source.map.image_bytes)
+    first = aligned_buffer(whole_sectors(length))
+    source.read_into(first[:length], 0)
+    write_at(handles.writer, first, 0)
+    flush(handles.writer)
+    expect(handles, first, 0)

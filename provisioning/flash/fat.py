@@ -1,0 +1,190 @@
+"""Makes the blocks by which a card's FAT differs from the image's: the files of its own seed.
+
+mtools writes the file system, on a copy in memory; nothing here knows FAT but its label. Why not
+on the card: mtools would need it through the page cache, and a half-written FAT would be possible.
+Why no writer of our own: a FAT that the Pi's firmware misreads is a dead node on a pole. Only the
+blocks that came out different go to the card. Files and copy lie in memory (memfd_create(2)), so
+that no key and no token touches the station's disk, and none stands in arguments.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+
+import msgspec
+from msgspec import Struct
+
+from provisioning.flash.block import whole_sectors
+from provisioning.flash.errors import ImageError, StationError
+from provisioning.flash.image_map import Range
+from provisioning.flash.journal import BLOCK_BYTES
+from provisioning.flash.source import Source, write_whole
+
+# Where cloud-init looks: its own label (NoCloud), and the boot partition of Raspberry Pi OS.
+LABELS = ("CIDATA", "BOOTFS")
+_SECTOR_BYTES = 512
+_COPY_BYTES = 2**20
+_FAT16 = (slice(54, 57), slice(43, 54))  # of FAT12 too
+_FAT32 = (slice(82, 85), slice(71, 82))
+
+
+class Patch(Struct, frozen=True):
+    """One block of a card that differs from the image."""
+
+    offset_bytes: int
+    data: bytes
+
+
+class Fat(Struct, frozen=True):
+    """A FAT partition of the image."""
+
+    offset_bytes: int
+    length_bytes: int
+    label: str
+
+
+class _Entry(Struct):
+    start: int
+    size: int
+
+
+class _Table(Struct):
+    sectorsize: int = _SECTOR_BYTES
+    partitions: list[_Entry] = []
+
+
+class _Answer(Struct):
+    partitiontable: _Table
+
+
+def find_fat(source: Source, *, label: str = "") -> Fat:
+    """Return the FAT that takes the seed: the one labelled so, or by LABELS, or the only one.
+
+    Raises ImageError when none or several fit.
+    """
+    fats = [fat for part in _partitions(source) if (fat := _fat(source, part))]
+    wanted = [label.upper()] if label else list(LABELS)
+    for each in wanted:
+        for fat in fats:
+            if fat.label == each:
+                return fat
+    if len(fats) == 1 and not label:
+        return fats[0]
+    labels = ", ".join(fat.label or "(none)" for fat in fats)
+    raise ImageError(
+        f"{source.name}: no FAT labelled {' or '.join(wanted)} to take the seed; "
+        f"it has {labels or 'no FAT at all'}"
+    )
+
+
+def seed_patches(source: Source, fat: Fat, files: Mapping[str, bytes]) -> list[Patch]:
+    """Return what to write over the image so that `fat` has `files` in its root.
+
+    Raises ImageError when they do not fit, StationError when mtools is missing.
+    """
+    start = fat.offset_bytes // BLOCK_BYTES * BLOCK_BYTES
+    end = whole_sectors(fat.offset_bytes + fat.length_bytes)
+    with ExitStack() as stack:
+        copy = _memory(stack, "fat")
+        os.ftruncate(copy, end - start)
+        for offset, piece in _as_mapped(source, start, end):
+            if any(piece):
+                write_whole(copy, piece, offset - start)
+        for name, content in files.items():
+            file = _memory(stack, "seed")
+            write_whole(file, memoryview(content), 0)
+            _mcopy(copy, fat.offset_bytes - start, file, name)
+        return list(_changed(source, start, end, copy))
+
+
+def _mcopy(copy: int, offset_bytes: int, file: int, name: str) -> None:
+    place = f"/proc/self/fd/{copy}@@{offset_bytes}"
+    try:
+        done = subprocess.run(
+            ["mcopy", "-o", "-i", place, f"/proc/self/fd/{file}", f"::{name}"],  # noqa: S607 - where PATH has it
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            pass_fds=(copy, file),
+            # Without the check mtools refuses FATs whose size is no whole number of tracks.
+            env={**os.environ, "MTOOLS_SKIP_CHECK": "1"},
+        )
+    except FileNotFoundError as error:
+        raise StationError("mcopy is missing: apt-get install mtools") from error
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip()
+        raise ImageError(f"the image's FAT does not take {name}: {reason}")
+
+
+def _changed(source: Source, start: int, end: int, copy: int) -> Iterator[Patch]:
+    """Give the blocks of `copy` that are not the image's."""
+    for offset, piece in _as_mapped(source, start, end):
+        changed = os.pread(copy, len(piece), offset - start)
+        if changed == piece:
+            continue
+        for at in range(0, len(piece), BLOCK_BYTES):
+            block = changed[at : at + BLOCK_BYTES]
+            if block != piece[at : at + BLOCK_BYTES]:
+                yield Patch(offset + at, block)
+
+
+def _as_mapped(source: Source, start: int, end: int) -> Iterator[tuple[int, memoryview]]:
+    """Give the image piece by piece, zeros where the map has nothing."""
+    buffer = memoryview(bytearray(_COPY_BYTES))
+    for offset in range(start, end, _COPY_BYTES):
+        piece = buffer[: min(_COPY_BYTES, end - offset)]
+        piece[:] = bytes(len(piece))
+        for part in source.map.ranges:
+            first = max(part.offset_bytes, offset)
+            last = min(part.end_bytes, offset + len(piece))
+            if first < last:
+                source.read_into(piece[first - offset : last - offset], first)
+        yield offset, piece
+
+
+def _partitions(source: Source) -> list[Range]:
+    """Return where the partitions lie: MBR with its logical ones or GPT, as sfdisk(8) reads them.
+
+    Raises ImageError, StationError.
+    """
+    plain = source.plain_descriptor()
+    try:
+        done = subprocess.run(
+            ["sfdisk", "--json", f"/proc/self/fd/{plain}"],  # noqa: S607 - where PATH has it
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            pass_fds=(plain,),
+            env={**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
+        )
+    except FileNotFoundError as error:
+        raise StationError("sfdisk is missing: apt-get install fdisk") from error
+    try:
+        table = msgspec.json.decode(done.stdout, type=_Answer).partitiontable
+    except msgspec.MsgspecError as error:
+        reason = done.stderr.decode(errors="replace").strip()
+        raise ImageError(f"{source.name}: no partition table: {reason or error}") from error
+    return [
+        Range(each.start * table.sectorsize, each.size * table.sectorsize)
+        for each in table.partitions
+    ]
+
+
+def _fat(source: Source, part: Range) -> Fat | None:
+    """Return the partition as a FAT, by its boot sector (Microsoft's fatgen103), or None."""
+    sector = bytearray(_SECTOR_BYTES)
+    if any(each.offset_bytes <= part.offset_bytes < each.end_bytes for each in source.map.ranges):
+        source.read_into(memoryview(sector), part.offset_bytes)
+    for kind, label in (_FAT16, _FAT32):
+        if sector[510:] == b"\x55\xaa" and sector[kind] == b"FAT":
+            text = sector[label].decode("ascii", errors="replace").strip().upper()
+            return Fat(part.offset_bytes, part.length_bytes, text)
+    return None
+
+
+def _memory(stack: ExitStack, name: str) -> int:
+    """Return a file in memory, gone with the stack."""
+    descriptor = os.memfd_create(name)
+    stack.callback(os.close, descriptor)
+    return descriptor

@@ -1,0 +1,302 @@
+"""Decodes an image once, for any number of cards that read it each at its own pace.
+
+The plain bytes of the mapped ranges go to a file on the station's disk, which is kept: a card that
+is slow, comes later or is resumed reads them there, and the next batch needs no decoding at all.
+So no card waits for another, and the memory needed does not grow with the slowest one; the page
+cache, not this process, decides what stays in memory. Nothing of that file is trusted: every range
+written from it is compared, as read back from the card, with the SHA-256 of the image's own map.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from provisioning.flash.decode import DECODE_ERRORS, Hashed, Plain, decoded, is_compressed
+from provisioning.flash.errors import ImageError, StationError
+from provisioning.flash.image_map import ImageMap, Range, read_map, whole_map
+
+_CHUNK_BYTES = 2**20
+_SPARE_DISK_BYTES = 256 * 2**20
+_KEPT_IMAGES_COUNT = 2
+_ENDLESS = 2**62
+
+
+def cache_directory() -> Path:
+    """Return where decoded images are kept (XDG Base Directory Specification)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simpul" / "images"
+
+
+def map_beside(image: Path) -> Path | None:
+    """Return the block map beside `image`, named as bmaptool finds it; None when there is none."""
+    bare = image.with_suffix("")
+    candidates = (f"{image}.bmap", f"{bare}.bmap", f"{bare.with_suffix('')}.bmap")
+    return next((Path(each) for each in candidates if Path(each).is_file()), None)
+
+
+class Source:
+    """The plain image. Any number of threads may read it at once."""
+
+    def __init__(self, packed: BinaryIO, plain: BinaryIO, image_map: ImageMap) -> None:
+        """Read from `plain`; `packed` is the image as it was given. Nothing can be read yet."""
+        self.name = str(packed.name)
+        self.map = image_map
+        self._packed = packed
+        self._plain = plain
+        self._frontier_bytes = 0
+        self._sha256 = ""
+        self._error: ImageError | None = None
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Return how far the image can be read, counted from its start."""
+        return min(self._frontier_bytes, self.map.image_bytes)
+
+    def read_into(self, buffer: memoryview, offset_bytes: int) -> None:
+        """Fill `buffer` from `offset_bytes` of the image; wait until that much is decoded.
+
+        Only mapped ranges hold what the image holds. Raises ImageError when it is damaged.
+        """
+        end = offset_bytes + len(buffer)
+        with self._changed:
+            self._changed.wait_for(lambda: self._frontier_bytes >= end or self._error is not None)
+            if self._frontier_bytes < end and self._error is not None:
+                raise self._error
+        done = 0
+        while done < len(buffer):
+            count = os.preadv(self._plain.fileno(), [buffer[done:]], offset_bytes + done)
+            if count == 0:
+                raise ImageError(f"{self.name}: ends early, at byte {offset_bytes + done}")
+            done += count
+
+    def is_intact(self, part: Range) -> bool:
+        """Tell whether `part`, as decoded on the station, is what the map says."""
+        sha256 = hashlib.sha256()
+        buffer = memoryview(bytearray(_CHUNK_BYTES))
+        for offset in range(part.offset_bytes, part.end_bytes, _CHUNK_BYTES):
+            piece = buffer[: min(_CHUNK_BYTES, part.end_bytes - offset)]
+            self.read_into(piece, offset)
+            sha256.update(piece)
+        return sha256.hexdigest() == part.sha256
+
+    def plain_descriptor(self) -> int:
+        """Wait until all is decoded; return a descriptor of the plain image, to be read only."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._frontier_bytes >= _ENDLESS or self._error)
+            if self._error:
+                raise self._error
+        return self._plain.fileno()
+
+    def sha256(self) -> str:
+        """Wait for and return the SHA-256 of the image as given. Raises ImageError."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._sha256 or self._error)
+            if self._error:
+                raise self._error
+        return self._sha256
+
+    def start(self, work: Callable[["Source"], None]) -> Self:
+        """Run `work`, which advances this source, beside everything else."""
+        self._thread = threading.Thread(target=work, args=(self,), name="decode", daemon=True)
+        self._thread.start()
+        return self
+
+    def advance(self, frontier_bytes: int = _ENDLESS) -> bool:
+        """Say that the image can be read up to there. False when nobody wants more of it."""
+        with self._changed:
+            self._frontier_bytes = frontier_bytes
+            self._changed.notify_all()
+        return not self._closing.is_set()
+
+    def finish(self, *, sha256: str = "", error: ImageError | None = None) -> None:
+        """Say how reading the image ended."""
+        with self._changed:
+            self._sha256, self._error = sha256, error
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stop decoding and let go of the files."""
+        self._closing.set()
+        if self._thread:
+            self._thread.join()
+        self._packed.close()
+        self._plain.close()
+
+    def decode(self, keep_as: Path) -> None:
+        """Decode the mapped ranges into the plain file; keep it for the next time when whole."""
+        try:
+            stream, hashed = decoded(self._packed)
+            if not self._decode_ranges(stream):
+                return
+            digest = hashed.finish()
+        except DECODE_ERRORS as error:
+            reason = f"{self.name}: damaged: {error}; copy or build the image again"
+            self.finish(error=ImageError(reason))
+            return
+        _keep(self._plain, keep_as)
+        self.finish(sha256=digest)
+
+    def hash_packed(self) -> None:
+        """Compute the SHA-256 of the image as given, of which no byte waits for."""
+        hashed = Hashed(self._packed)
+        try:
+            while hashed.read(_CHUNK_BYTES):
+                if self._closing.is_set():
+                    return
+        except OSError as error:
+            self.finish(error=ImageError(f"{self.name}: {error.strerror}"))
+            return
+        self.finish(sha256=hashed.finish())
+
+    def _decode_ranges(self, stream: Plain) -> bool:
+        buffer = memoryview(bytearray(_CHUNK_BYTES))
+        at = 0
+        for part in self.map.ranges:
+            for start, end, wanted in (
+                (at, part.offset_bytes, False),
+                (part.offset_bytes, part.end_bytes, True),
+            ):
+                for offset in range(start, end, _CHUNK_BYTES):
+                    piece = buffer[: min(_CHUNK_BYTES, end - offset)]
+                    _fill(stream, piece)
+                    if wanted:
+                        write_whole(self._plain.fileno(), piece, offset)
+                        if not self.advance(offset + len(piece)):
+                            return False
+            at = part.end_bytes
+        return self.advance()
+
+
+def open_source(image: Path, *, cache: Path, map_file: Path | None = None) -> Source:
+    """Open an image, plain or compressed, with its map or, without one, as a whole.
+
+    Raises ImageError, and StationError when the station's disk has no room for the plain bytes.
+    """
+    map_file = map_file or map_beside(image)
+    image_map = read_map(map_file) if map_file else None
+    try:
+        packed = image.open("rb")
+        compressed = is_compressed(packed)
+    except OSError as error:
+        raise ImageError(f"{image}: {error.strerror}") from error
+    if image_map is None or not image_map.has_sums:
+        plain = _decode_all(packed, cache) if compressed else image.open("rb")
+        packed.seek(0)
+        source = Source(packed, plain, _summed(plain, image_map))
+    elif not compressed:
+        source = Source(packed, image.open("rb"), image_map)
+        if os.fstat(packed.fileno()).st_size != image_map.image_bytes:
+            source.close()
+            raise ImageError(f"{image}: not the image that {map_file} describes: another size")
+    else:
+        kept = cache / f"{image_map.key}.img"
+        if not kept.exists():
+            plain = _new_file(cache, image_map.mapped_bytes)
+            os.ftruncate(plain.fileno(), image_map.image_bytes)
+            source = Source(packed, plain, image_map)
+            return source.start(lambda source: source.decode(kept))
+        kept.touch()
+        source = Source(packed, kept.open("rb"), image_map)
+    source.advance()
+    return source.start(Source.hash_packed)
+
+
+def write_whole(descriptor: int, data: memoryview, offset_bytes: int) -> None:
+    """Write all of `data` at an offset. Raises OSError."""
+    done = 0
+    while done < len(data):
+        done += os.pwrite(descriptor, data[done:], offset_bytes + done)
+
+
+def _fill(stream: Plain, buffer: memoryview) -> None:
+    done = 0
+    while done < len(buffer):
+        count = stream.readinto(buffer[done:])
+        if not count:
+            raise EOFError("it ends early")
+        done += count
+
+
+def _new_file(cache: Path, size_bytes: int) -> BinaryIO:
+    """Return a file without a name: it is gone with this process, however that ends.
+
+    Raises StationError.
+    """
+    try:
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if shutil.disk_usage(cache).free < size_bytes + _SPARE_DISK_BYTES:
+            raise StationError(
+                f"{cache}: less than {size_bytes / 2**20:.0f} MiB free; "
+                "make room there, or name another folder with --cache"
+            )
+    except OSError as error:
+        raise StationError(f"{cache}: {error.strerror}; name another with --cache") from error
+    try:
+        # tempfile's own cannot be given a name later: it adds O_EXCL (open(2), O_TMPFILE).
+        return os.fdopen(os.open(cache, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), "w+b")
+    except OSError:
+        return tempfile.TemporaryFile(dir=cache)  # a file system without O_TMPFILE
+
+
+def _keep(file: BinaryIO, name: Path) -> None:
+    """Give the file its name (open(2), O_TMPFILE), unless the file system cannot; drop old ones."""
+    try:
+        os.link(f"/proc/self/fd/{file.fileno()}", name, follow_symlinks=True)
+    except OSError:
+        return  # decoded anew next time; nothing else depends on it
+    by_age = sorted(name.parent.glob("*.img"), key=lambda each: each.stat().st_mtime)
+    for old in by_age[:-_KEPT_IMAGES_COUNT]:
+        old.unlink(missing_ok=True)
+
+
+def _decode_all(packed: BinaryIO, cache: Path) -> BinaryIO:
+    plain = _new_file(cache, os.fstat(packed.fileno()).st_size)
+    buffer = memoryview(bytearray(_CHUNK_BYTES))
+    at = 0
+    try:
+        stream, _ = decoded(packed)
+        while count := stream.readinto(buffer):
+            write_whole(plain.fileno(), buffer[:count], at)
+            at += count
+    except DECODE_ERRORS as error:
+        plain.close()
+        raise ImageError(
+            f"{packed.name}: cannot be decoded: {error}; is it whole, and the disk not full?"
+        ) from error
+    return plain
+
+
+def _summed(plain: BinaryIO, image_map: ImageMap | None) -> ImageMap:
+    """Return the map, or one of the whole file, with checksums. Raises ImageError."""
+    size = os.fstat(plain.fileno()).st_size
+    if size == 0:
+        raise ImageError(f"{plain.name}: empty; build the image again")
+    bare = image_map or whole_map(size)
+    ranges = [
+        Range(each.offset_bytes, each.length_bytes, _sum_of(plain, each)) for each in bare.ranges
+    ]
+    return ImageMap(image_bytes=bare.image_bytes, ranges=tuple(ranges))
+
+
+def _sum_of(plain: BinaryIO, part: Range) -> str:
+    sha256 = hashlib.sha256()
+    for offset in range(part.offset_bytes, part.end_bytes, _CHUNK_BYTES):
+        wanted = min(_CHUNK_BYTES, part.end_bytes - offset)
+        piece = os.pread(plain.fileno(), wanted, offset)
+        if len(piece) < wanted:
+            raise ImageError(f"{plain.name}: ends early, at byte {offset + len(piece)}")
+        sha256.update(piece)
+    return sha256.hexdigest()
