@@ -1,0 +1,158 @@
+"""Lays a verified release down as a directory of its own, complete or not at all."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from node.install.bundle import Bundle, unpack_object
+from node.install.durable import fsync_directory, write_new
+from node.install.errors import BundleError, InstallError
+from node.install.manifest import MANIFEST_NAME, File, decode_manifest, release_hash
+from node.install.places import Places
+
+_CHUNK_BYTES = 1 << 20
+_SPARE_BYTES = 16 * 2**20
+_PARTIAL = ".partial-"
+
+
+def lay_tree(bundle: Bundle, places: Places) -> Path:
+    """Unpack `bundle` as `releases/<hash>` with every byte on the medium; return that directory.
+
+    Files an installed release already has are taken from there, after their hash was checked. A
+    release that is there already is left as it is. Raises BundleError, InstallError.
+    """
+    name = release_hash(bundle.manifest_text)
+    final = places.releases / name
+    if final.is_dir():
+        return final
+    sweep(places)
+    places.releases.mkdir(parents=True, exist_ok=True)
+    at_hand = _at_hand(bundle, places)
+    _check_space(bundle, at_hand, places)
+    partial = places.releases / f"{_PARTIAL}{name}"
+    partial.mkdir(mode=0o755)
+    try:
+        _fill(partial, bundle, at_hand)
+        write_new(partial / MANIFEST_NAME, (bundle.manifest_text,), 0o644)
+        for name_of_directory, _, _ in os.walk(partial, topdown=False):
+            directory = Path(name_of_directory)
+            directory.chmod(0o755)
+            fsync_directory(directory)
+        partial.rename(final)
+    except OSError as error:
+        raise InstallError(f"{error.filename or partial}: {error.strerror}; nothing changed") from (
+            error
+        )
+    finally:
+        sweep(places)
+    for directory in (places.releases, places.home, places.home.parent):
+        fsync_directory(directory)
+    return final
+
+
+def sweep(places: Places) -> None:
+    """Remove what an interrupted installation left half unpacked."""
+    for each in places.releases.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(each)
+
+
+def broken_files(release: Path) -> list[str]:
+    """Return every file of an installed release that is not as its manifest says; reads all."""
+    text = (release / MANIFEST_NAME).read_bytes()
+    if release_hash(text) != release.name:
+        return [MANIFEST_NAME]
+    return [
+        each.path
+        for each in decode_manifest(text).files
+        if not _is_whole(release / each.path, each)
+    ]
+
+
+def _is_whole(file: Path, entry: File) -> bool:
+    if entry.link:
+        return file.is_symlink() and str(file.readlink()) == entry.link
+    try:
+        return not file.is_symlink() and _sha256(file) == entry.sha256
+    except OSError:
+        return False
+
+
+def _fill(partial: Path, bundle: Bundle, at_hand: Mapping[str, Path]) -> None:
+    for each in bundle.manifest.files:
+        file = partial / each.path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if each.link:
+            file.symlink_to(each.link)
+        elif each.sha256 in bundle.offsets:
+            write_new(file, unpack_object(bundle, each.sha256, each.size_bytes), each.mode)
+        else:
+            _take(at_hand[each.sha256], file, each)
+
+
+def _take(source: Path, file: Path, entry: File) -> None:
+    """Link to the same file of an earlier release, or copy it where its mode is another."""
+    if _sha256(source) != entry.sha256:
+        raise InstallError(f"{source}: damaged on this node; install the full bundle instead")
+    if source.stat().st_mode & 0o777 == entry.mode:
+        os.link(source, file, follow_symlinks=False)
+    else:
+        write_new(file, _pieces(source), entry.mode)
+
+
+def _at_hand(bundle: Bundle, places: Places) -> dict[str, Path]:
+    """Return where a file that the bundle lacks lies on this node: SHA-256 -> path."""
+    missing = {each.sha256 for each in bundle.manifest.files if each.sha256} - {*bundle.offsets}
+    found: dict[str, Path] = {}
+    for release in installed(places):
+        if not missing:
+            break
+        try:
+            manifest = decode_manifest((release / MANIFEST_NAME).read_bytes())
+        except (OSError, BundleError):
+            continue
+        for each in manifest.files:
+            if each.sha256 in missing:
+                found[each.sha256] = release / each.path
+                missing.discard(each.sha256)
+    if missing:
+        raise BundleError(
+            f"{bundle.file}: {len(missing)} files are neither in it nor on this node; "
+            "install the full bundle instead"
+        )
+    return found
+
+
+def installed(places: Places) -> list[Path]:
+    """Return the releases that are complete on this node."""
+    return sorted(
+        each
+        for each in places.releases.glob("*")
+        if not each.name.startswith(".") and (each / MANIFEST_NAME).is_file()
+    )
+
+
+def _check_space(bundle: Bundle, at_hand: Mapping[str, Path], places: Places) -> None:
+    block = os.statvfs(places.releases)
+    free_bytes = block.f_bavail * block.f_frsize
+    new = [each for each in bundle.manifest.files if each.sha256 not in at_hand]
+    needed_bytes = sum(each.size_bytes + block.f_frsize for each in new) + _SPARE_BYTES
+    if needed_bytes > free_bytes:
+        raise InstallError(
+            f"{places.releases}: {free_bytes >> 20} MiB free, {needed_bytes >> 20} MiB needed; "
+            "remove old releases"
+        )
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    for piece in _pieces(file):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as stream:
+        while piece := stream.read(_CHUNK_BYTES):
+            yield piece
