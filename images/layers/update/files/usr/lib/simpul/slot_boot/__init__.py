@@ -1,0 +1,1 @@
+"""Decides which slot the Raspberry Pi's firmware boots; RAUC's custom bootloader backend."""
