@@ -49,7 +49,9 @@ class AgentProcess:
         for table, values in msgspec.to_builtins(self.settings).items():
             lines.append(f"[{table}]")
             lines += [
-                f"{key} = {msgspec.json.encode(value).decode()}" for key, value in values.items()
+                f"{key} = {msgspec.json.encode(value).decode()}"
+                for key, value in values.items()
+                if value is not None  # TOML leaves out what is not set
             ]
         file = self.directory / "node.toml"
         file.write_text("\n".join(lines) + "\n")
