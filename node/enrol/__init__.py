@@ -1,0 +1,1 @@
+"""The side of the node in its enrolment: its keys are made here and never leave."""

@@ -1,0 +1,46 @@
+"""Names the kinds of signing key and their generations; locks and opens the keys themselves."""
+
+from typing import Literal, get_args
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PrivateFormat,
+    load_ssh_private_key,
+)
+from msgspec import Struct
+
+from provisioning.authority.errors import AuthorityError, PassphraseError
+
+Kind = Literal["mqtt", "ssh-host", "ssh-user"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+SigningKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+# bcrypt_pbkdf; half a second a guess on a laptop. OpenSSH itself takes 24.
+_KDF_ROUNDS = 32
+
+
+class Generation(Struct, frozen=True, kw_only=True):
+    """One generation of a kind: what it is trusted by, in PEM (mqtt) or OpenSSH's form."""
+
+    kind: Kind
+    number: int
+    public: str
+    retired: bool = False
+
+
+def lock(key: SigningKey, passphrase: bytes) -> bytes:
+    """Return the key in OpenSSH's form, which alone of PEM's has a slow derivation (bcrypt)."""
+    encryption = PrivateFormat.OpenSSH.encryption_builder().kdf_rounds(_KDF_ROUNDS)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, encryption.build(passphrase))
+
+
+def open_key(text: bytes, passphrase: bytes, file: str) -> SigningKey:
+    """Return the key of `file`. Raises PassphraseError, and AuthorityError for another's key."""
+    try:
+        key = load_ssh_private_key(text, passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise PassphraseError(f"{file}: not opened by this passphrase") from error
+    if not isinstance(key, SigningKey):
+        raise AuthorityError(f"{file}: not a key of this authority; bring back the backup")
+    return key

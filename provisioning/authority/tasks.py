@@ -1,0 +1,300 @@
+"""The tasks `simpul authority ...`; each hands over to the module that does the work."""
+
+from pathlib import Path
+
+import msgspec
+from fabric import task
+from invoke import Collection, Context
+from rich.console import Console
+from rich.table import Table
+
+from provisioning.authority.authority import AUTHORITY_DIRECTORY, Authority
+from provisioning.authority.errors import AuthorityError
+from provisioning.authority.files import PRIVATE, PUBLIC, write_whole
+from provisioning.authority.keys import KINDS, Kind
+from provisioning.authority.passphrase import read_passphrase
+from provisioning.register import REGISTER_FILE, TABLES, Register
+from provisioning.seed.seed import PROVISIONER, TECHNICIAN
+
+_HELP = {
+    "directory": f"Folder of the signing keys; else {AUTHORITY_DIRECTORY}.",
+    "register": f"The register; else {REGISTER_FILE}.",
+    "passphrase-file": "File with the passphrase, which nobody else may read; else it is asked.",
+    "dry-run": "Say what would be done, and do nothing.",
+    "json": "Print JSON.",
+    "output": "Folder for what brokers, nodes and stations need.",
+}
+
+
+def _help(*names: str) -> dict[str, str]:
+    return {name: _HELP[name] for name in ("directory", "register", *names)}
+
+
+@task(help=_help("passphrase-file", "dry-run"))
+def init(
+    _context: Context,
+    directory: str = str(AUTHORITY_DIRECTORY),
+    register: str = str(REGISTER_FILE),
+    passphrase_file: str = "",
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
+) -> None:
+    """Make the fleet authority: one signing key each for MQTT, SSH hosts and SSH users."""
+    if dry_run:
+        _say(f"would make {', '.join(KINDS)} in {directory} and note them in {register}")
+        return
+    authority = _authority(directory, register)
+    authority.init(read_passphrase(_file(passphrase_file), new=True))
+    _say(f"made in {directory}; keep a copy of that folder and {register} elsewhere")
+
+
+@task(help=_help("json"))
+def status(
+    _context: Context,
+    directory: str = str(AUTHORITY_DIRECTORY),
+    register: str = str(REGISTER_FILE),
+    json: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> None:
+    """Show the generations of the signing keys, and how many papers each has out."""
+    authority = _authority(directory, register)
+    papers = authority.register.rows("certificate")
+    rows = [
+        {
+            "kind": each.kind,
+            "generation": each.number,
+            "retired": each.retired,
+            "issued": len(mine := [row for row in papers if _of(row, each.kind, each.number)]),
+            "revoked": sum(row["revoked_at"] is not None for row in mine),
+        }
+        for each in authority.generations()
+    ]
+    if json:
+        print(msgspec.json.encode(rows).decode())  # noqa: T201 - the command's answer
+        return
+    if not rows:
+        raise AuthorityError(f"{register}: no authority yet; run simpul authority init")
+    table = Table("kind", "generation", "trusted", "issued", "revoked")
+    for row in rows:
+        trusted = "[dim]retired[/dim]" if row["retired"] else "[green]yes[/green]"
+        cells = (row["kind"], row["generation"], trusted, row["issued"], row["revoked"])
+        table.add_row(*map(str, cells))
+    Console().print(table)
+
+
+@task(
+    positional=["kind"],
+    help=_help("passphrase-file", "dry-run")
+    | {"kind": ", ".join(KINDS), "finish": "End the overlap: believe the newest only."},
+)
+def rotate(
+    _context: Context,
+    kind: str,
+    directory: str = str(AUTHORITY_DIRECTORY),
+    register: str = str(REGISTER_FILE),
+    passphrase_file: str = "",
+    finish: bool = False,  # noqa: FBT001, FBT002 - as above
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> None:
+    """Make the next signing key of a kind; the older ones stay believed until --finish."""
+    authority = _authority(directory, register)
+    known = _kind(kind)
+    newest = authority.trusted(known)[-1].number
+    if dry_run:
+        plan = f"retire all before {newest}" if finish else f"make {known} {newest + 1}"
+        _say(f"would {plan}")
+    elif finish:
+        _say(f"retired: {len(authority.retire(known))}; publish, and roll out the files")
+    else:
+        made = authority.rotate(known, read_passphrase(_file(passphrase_file)))
+        _say(f"{known} {made.number} signs from now on; publish, and roll out the files")
+
+
+@task(
+    positional=["subject"],
+    help=_help("dry-run") | {"subject": "Node or technician.", "serial": "Only this certificate."},
+)
+def revoke(
+    _context: Context,
+    subject: str,
+    serial: str = "",
+    directory: str = str(AUTHORITY_DIRECTORY),
+    register: str = str(REGISTER_FILE),
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> None:
+    """Take back the certificates and the unused token of a node or technician."""
+    authority = _authority(directory, register)
+    valid = [
+        row
+        for row in authority.register.rows("certificate")
+        if row["subject"] == subject and row["revoked_at"] is None and serial in ("", row["serial"])
+    ]
+    waiting = [
+        row
+        for row in authority.register.rows("token")
+        if row["node"] == subject and row["used_at"] is None and not serial
+    ]
+    if not valid and not waiting:
+        raise AuthorityError(f"{subject}: nothing valid to take back; see simpul authority export")
+    if dry_run:
+        _say(f"would take back {len(valid)} certificates and {len(waiting)} tokens of {subject}")
+        return
+    count = authority.revoke(subject, serial=serial)
+    _say(f"took back {count} certificates and {len(waiting)} tokens of {subject}")
+    _say("run simpul authority publish, and roll out the lists")
+
+
+@task(help=_help("passphrase-file", "output", "dry-run"))
+def publish(
+    _context: Context,
+    output: str = "published",
+    directory: str = str(AUTHORITY_DIRECTORY),
+    register: str = str(REGISTER_FILE),
+    passphrase_file: str = "",
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> None:
+    """Write the public parts and revocation lists for brokers, nodes and stations."""
+    if dry_run:
+        _say(f"would write the public parts and revocation lists to {output}")
+        return
+    authority = _authority(directory, register)
+    files = authority.publish(read_passphrase(_file(passphrase_file)))
+    _write({Path(output, name): content for name, content in files.items()})
+    _say(f"wrote {', '.join(files)} to {output}")
+
+
+@task(
+    positional=["name", "key"],
+    help=_help("passphrase-file", "dry-run")
+    | {
+        "name": "Who it is; stands in the log of every node.",
+        "key": "Public key (id_ed25519.pub); the certificate is written beside it.",
+        "hours": "How long it opens nodes; at most 24.",
+        "provisioner": "Also for provisioning (root on the nodes).",
+    },
+)
+def technician(  # noqa: PLR0913, PLR0917 - the options of a command line
+    _context: Context,
+    name: str,
+    key: str,
+    hours: float = 8.0,
+    provisioner: bool = False,  # noqa: FBT001, FBT002 - as above
+    directory: str = str(AUTHORITY_DIRECTORY),
+    register: str = str(REGISTER_FILE),
+    passphrase_file: str = "",
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> None:
+    """Certify a technician's SSH key for some hours."""
+    public = _read(Path(key))
+    certificate_file = Path(key).with_name(Path(key).name.removesuffix(".pub") + "-cert.pub")
+    if dry_run:
+        _say(f"would certify {key} as {name} for {hours:g} h in {certificate_file}")
+        return
+    passphrase = read_passphrase(_file(passphrase_file))
+    signer = _authority(directory, register).unlock(passphrase, "ssh-user")
+    principals = [TECHNICIAN, PROVISIONER] if provisioner else [TECHNICIAN]
+    certificate = signer.technician(name, public, principals, hours)
+    _write({certificate_file: certificate.encode() + b"\n"})
+    _say(f"wrote {certificate_file}, good for {hours:g} h")
+
+
+@task(
+    positional=["request"],
+    help=_help("passphrase-file", "dry-run")
+    | {
+        "request": "Certificate request (PEM) made at the broker; its CN is the first name.",
+        "names": "Host names and addresses of the broker, with commas between.",
+        "output": "File for the certificate (PEM).",
+    },
+)
+def broker(  # noqa: PLR0913, PLR0917 - as above
+    _context: Context,
+    request: str,
+    names: str,
+    output: str = "broker.pem",
+    directory: str = str(AUTHORITY_DIRECTORY),
+    register: str = str(REGISTER_FILE),
+    passphrase_file: str = "",
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> None:
+    """Certify a broker from its request; its key never leaves it either."""
+    asked = _read(Path(request)).encode()
+    listed = [name.strip() for name in names.split(",") if name.strip()]
+    if not listed:
+        raise AuthorityError("--names is empty; name the broker's host, then its other names")
+    if dry_run:
+        _say(f"would certify {request} for {', '.join(listed)} in {output}")
+        return
+    passphrase = read_passphrase(_file(passphrase_file))
+    signer = _authority(directory, register).unlock(passphrase, "mqtt")
+    certificate = signer.mqtt_broker(listed, asked)
+    _write({Path(output): certificate})
+    _say(f"wrote {output}")
+
+
+@task(
+    help={
+        "register": _HELP["register"],
+        "table": f"CSV of one table ({', '.join(TABLES)}); else JSON of all.",
+        "output": "File, readable by you only; else the terminal.",
+        "dry-run": _HELP["dry-run"],
+    }
+)
+def export(
+    _context: Context,
+    table: str = "",
+    output: str = "",
+    register: str = str(REGISTER_FILE),
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> None:
+    """Print or write the register: cards, keys, tokens (hashes only) and certificates."""
+    opened = Register(Path(register))
+    text = opened.export_csv(table) if table else opened.export_json() + "\n"
+    if dry_run:
+        _say(f"would write {len(text)} characters to {output or 'the terminal'}")
+    elif output:
+        _write({Path(output): text.encode()}, mode=PRIVATE)
+    else:
+        print(text, end="")  # noqa: T201 - the command's answer
+
+
+authority_tasks = Collection("authority")
+for each in (init, status, rotate, revoke, publish, technician, broker, export):
+    authority_tasks.add_task(each)
+
+
+def _authority(directory: str, register: str) -> Authority:
+    return Authority(Path(directory), Register(Path(register)))
+
+
+def _file(name: str) -> Path | None:
+    return Path(name) if name else None
+
+
+def _kind(word: str) -> Kind:
+    for kind in KINDS:
+        if kind == word:
+            return kind
+    raise AuthorityError(f"{word!r} is no kind of signing key; choose {', '.join(KINDS)}")
+
+
+def _of(row: dict[str, object], kind: Kind, number: int) -> bool:
+    return row["kind"] == kind and row["generation"] == number
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AuthorityError(f"{file}: cannot be read: {error}") from error
+
+
+def _write(files: dict[Path, bytes], *, mode: int = PUBLIC) -> None:
+    try:
+        for file, content in files.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, content, mode=mode)
+    except OSError as error:
+        raise AuthorityError(f"{error.filename}: {error.strerror}; may you write there?") from error
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201 - the command's answer

@@ -1,0 +1,83 @@
+"""Speaks to a node by the system's own ssh(1), which knows its host by the register only."""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from msgspec import Struct
+
+from provisioning.enrol.errors import EnrolError
+from provisioning.seed.seed import TECHNICIAN
+
+_CONNECT_TIMEOUT_S = 10
+_COMMAND_TIMEOUT_S = 120
+_PROGRAM = ("sudo", "-n", "/opt/simpul/current/bin/simpul-node")
+SSH_PORT = 22
+
+
+class Reach(Struct, frozen=True, kw_only=True):
+    """How a node is reached: where, as whom, with which key (its certificate lies beside it)."""
+
+    host: str
+    port: int = SSH_PORT
+    user: str = TECHNICIAN
+    identity_file: str = ""
+    program: tuple[str, ...] = _PROGRAM
+
+
+class Trust(Struct, frozen=True, kw_only=True):
+    """By what the host is believed: lines of known_hosts (sshd(8)), and OpenSSH's KRL."""
+
+    known_hosts: bytes
+    krl: bytes
+
+
+def pinned(node: str, public_key: str, krl: bytes) -> Trust:
+    """Return the trust in one key for one node, and in nothing else."""
+    return Trust(known_hosts=f"{node} {public_key}\n".encode(), krl=krl)
+
+
+def run_on(reach: Reach, node: str, trust: Trust, command: list[str], given: bytes = b"") -> bytes:
+    """Run `command` on the node with `given` as its input; return its output.
+
+    There is no trust on first use: an unknown or changed host key ends the call. Raises EnrolError.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        known_hosts, krl = Path(directory, "known_hosts"), Path(directory, "revoked.krl")
+        known_hosts.write_bytes(trust.known_hosts)
+        krl.write_bytes(trust.krl)
+        options = {
+            "BatchMode": "yes",
+            "StrictHostKeyChecking": "yes",
+            "UserKnownHostsFile": str(known_hosts),
+            "GlobalKnownHostsFile": "/dev/null",
+            "RevokedHostKeys": str(krl),
+            "HostKeyAlias": node,
+            "UpdateHostKeys": "no",
+            "ConnectTimeout": str(_CONNECT_TIMEOUT_S),
+            "ServerAliveInterval": str(_CONNECT_TIMEOUT_S),
+            "LogLevel": "ERROR",
+        }
+        line = ["ssh", "-F", "/dev/null", "-T", "-p", str(reach.port), "-l", reach.user]
+        if reach.identity_file:
+            line += ["-i", reach.identity_file, "-o", "IdentitiesOnly=yes"]
+        for key, value in options.items():
+            line += ["-o", f"{key}={value}"]
+        return _call([*line, "--", reach.host, *command], given, f"{node} at {reach.host}")
+
+
+def _call(line: list[str], given: bytes, who: str) -> bytes:
+    try:
+        done = subprocess.run(
+            line, input=given, capture_output=True, check=True, timeout=_COMMAND_TIMEOUT_S
+        )
+    except FileNotFoundError as error:
+        raise EnrolError("ssh is missing; apt-get install openssh-client") from error
+    except subprocess.TimeoutExpired as error:
+        raise EnrolError(
+            f"{who}: no end within {_COMMAND_TIMEOUT_S} s; look at the cable"
+        ) from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip()[-500:]
+        raise EnrolError(f"{who}: {said or f'exit status {error.returncode}'}") from error
+    return done.stdout

@@ -1,0 +1,1 @@
+"""What a card carries of its node: the cloud-init NoCloud seed."""
