@@ -1,36 +1,103 @@
-"""The command `simpul`, on Fabric."""
+"""The command `simpul`: Fabric's tasks, each at home in the module that does the work."""
 
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 
-from fabric.config import Config
-from fabric.executor import Executor
-from fabric.main import Fab
-from invoke import Collection
+from invoke import Collection, Executor, Exit, Task
+from invoke.completion.complete import print_completion_script
+from invoke.exceptions import ParseError
 
 from node.messages import SimpulError
-from provisioning import tasks
+from provisioning.command.complete import candidates
+from provisioning.command.errors import UsageError
+from provisioning.command.help import collection_help, task_help
+from provisioning.command.words import HELP, find_task, read_values
 
+# Command -> the task or collection that carries it out. Imported when asked for: a status must
+# not wait for the libraries of a flash.
+COMMANDS = {
+    "authority": "provisioning.authority.tasks:authority_tasks",
+    "demo": "provisioning.tasks:demo",
+    "enrol": "provisioning.enrol.tasks:enrol_node",
+    "nodes": "provisioning.tasks:list_nodes",
+    "release": "provisioning.release.tasks:release_tasks",
+    "status": "provisioning.tasks:status",
+    "watch": "provisioning.tasks:watch",
+}
 _EXIT_FAILED = 1
+_EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run `simpul`; return its exit status. Fabric itself exits with 1 or 2 for bad usage."""
-    program = Fab(
-        name="simpul",
-        version=version("simpul"),
-        namespace=Collection.from_module(tasks),
-        executor_class=Executor,
-        config_class=Config,
-    )
+    """Run `simpul`; return its exit status: 0 well, 1 failed, 2 a wrong command line, 130 Ctrl-C.
+
+    A command may end with others of its own.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        program.run(["simpul", *(sys.argv[1:] if arguments is None else arguments)])
-    except SimpulError as error:
+        return _run(words)
+    except UsageError as error:
         print(f"simpul: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to its terminal
+        return _EXIT_USAGE
+    except SimpulError as error:
+        print(f"simpul: {error}", file=sys.stderr)  # noqa: T201 - as above
         return _EXIT_FAILED
+    except Exit as end:
+        if end.message:
+            print(end.message, file=sys.stderr)  # noqa: T201 - as above
+        return int(end.code)
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
+
+
+def namespace(words: Sequence[str]) -> Collection:
+    """Return the commands that the words may mean: one when the first names it, else all."""
+    made = Collection()
+    for name, home in COMMANDS.items():
+        if words and words[0] in COMMANDS and words[0] != name:
+            continue
+        module, _, attribute = home.partition(":")
+        item = getattr(import_module(module), attribute)
+        if isinstance(item, Task):
+            made.add_task(item, name=name)
+        else:
+            made.add_collection(item, name=name)
+    return made
+
+
+def _run(words: Sequence[str]) -> int:
+    first = words[0] if words else "--help"
+    if first == "--version":
+        print(f"simpul {version('simpul')}")  # noqa: T201 - the answer
+        return 0
+    if first == "--complete":
+        typed = [word for word in words[1:] if word != "--"][1:]  # the first is `simpul` itself
+        print("\n".join(candidates(namespace(typed), typed)))  # noqa: T201 - to the shell
+        return 0
+    if first == "--print-completion-script":
+        return _print_script(words[1:])
+    known = namespace(words)
+    found = find_task(known, words)
+    if isinstance(found, Collection):
+        said = " ".join(["simpul", *(word for word in words if word not in HELP)])
+        print(collection_help(found, said))  # noqa: T201 - the answer
+        return 0
+    if HELP & {*found.rest}:
+        print(task_help(found))  # noqa: T201 - the answer
+        return 0
+    name = found.said.removeprefix("simpul ").replace(" ", ".")
+    Executor(known).execute((name, read_values(found)))
+    return 0
+
+
+def _print_script(shells: Sequence[str]) -> int:
+    try:
+        print_completion_script(shells[0] if shells else "none", ["simpul"])
+    except ParseError as error:
+        raise UsageError(f"--print-completion-script: {error}") from error
     return 0
 
 

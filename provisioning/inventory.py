@@ -48,10 +48,11 @@ def nodes(inventory: Path = INVENTORY_FILE) -> list[Node]:
     from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
     from ansible.vars.manager import VariableManager  # noqa: PLC0415
 
+    source = str(inventory.absolute())
     loader = DataLoader()
     try:
-        manager = InventoryManager(loader=loader, sources=[str(inventory)], parse=False)
-        if not manager.parse_source(str(inventory)):
+        manager = InventoryManager(loader=loader, sources=[source], parse=False)
+        if not manager.parse_source(source):
             raise InventoryError(
                 f"{inventory}: no inventory; what is wrong stands above, by Ansible"
             )

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from provisioning.fleet import NodeView
+from provisioning.inventory import Node
 
 _SECONDS_PER_MINUTE = 60
 _SECONDS_PER_HOUR = 3600
@@ -35,6 +36,20 @@ def fleet_table(views: Iterable[NodeView], *, live: bool, now: datetime | None =
 def fleet_json(views: Iterable[NodeView]) -> str:
     """Return the fleet as one JSON array."""
     return msgspec.json.encode(sorted(views, key=lambda view: view.node)).decode()
+
+
+def nodes_table(nodes: Iterable[Node]) -> Table:
+    """Return one row for each node of the inventory, in its order."""
+    table = Table("node", "place", "site", "address")
+    for node in nodes:
+        cells = (node.name, node.title, node.site, node.address)
+        table.add_row(*(escape(cell) or _NOTHING for cell in cells))
+    return table
+
+
+def nodes_json(nodes: Iterable[Node]) -> str:
+    """Return the inventory's nodes as one JSON array."""
+    return msgspec.json.encode(list(nodes)).decode()
 
 
 def _cells(view: NodeView, now: datetime, *, live: bool) -> list[str]:

@@ -12,8 +12,9 @@ from rich.live import Live
 
 from provisioning.demo.run import Demo, run_demo
 from provisioning.fleet import Fleet
+from provisioning.inventory import INVENTORY_FILE, nodes
 from provisioning.listen import BrokerAccess, listening
-from provisioning.table import fleet_json, fleet_table
+from provisioning.table import fleet_json, fleet_table, nodes_json, nodes_table
 
 _BROKER_VARIABLE = "SIMPUL_BROKER"
 _BROKER_DEFAULT = "mqtt://127.0.0.1:1883"
@@ -42,6 +43,23 @@ def _access(broker: str, ca: str, certificate: str, key: str) -> BrokerAccess:
 def demo(_context: Context, video: str = "", port: int = 8080, seconds: float = 0) -> None:
     """Run three nodes, a broker and a hub on this machine, and show the page."""
     run_demo(Demo(video=Path(video) if video else None, port=port, seconds=seconds), Console())
+
+
+@task(
+    name="nodes",
+    help={"inventory": "The inventory of nodes.", "json": "Print JSON."},
+)
+def list_nodes(
+    _context: Context,
+    inventory: str = str(INVENTORY_FILE),
+    json: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
+) -> None:
+    """List the nodes of the inventory: name, place, site and address."""
+    known = nodes(Path(inventory))
+    if json:
+        print(nodes_json(known))  # noqa: T201 - the command's answer
+        return
+    Console().print(nodes_table(known))
 
 
 @task(help={**_ACCESS_HELP, "json": "Print JSON."})

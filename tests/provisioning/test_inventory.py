@@ -53,16 +53,16 @@ def test_variables_beside_the_file_count_as_they_do_for_ansible(tmp_path: Path) 
     assert read["pasar-horas"] == "192.0.2.9"
 
 
-def test_it_agrees_with_ansible_inventory_itself() -> None:
+def test_it_agrees_with_ansible_inventory_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     told = subprocess.run(
         [Path(sys.executable).with_name("ansible-inventory"), "-i", "inventory.ini", "--list"],
         check=True,
         capture_output=True,
-        cwd=ROOT,
         text=True,
     )
     hosts = json.loads(told.stdout)["_meta"]["hostvars"]
-    read = nodes(ROOT / "inventory.ini")
+    read = nodes()
     assert {node.name: node.title for node in read} == {
         name: variables["title"] for name, variables in hosts.items()
     }

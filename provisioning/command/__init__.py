@@ -1,0 +1,1 @@
+"""The command line of `simpul`: reads words, helps, completes and runs Fabric's tasks."""

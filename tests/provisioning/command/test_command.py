@@ -1,0 +1,237 @@
+"""`simpul` reads what people write, suggests what they meant, and never shows a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fabric import task
+from hypothesis import given
+from hypothesis import strategies as st
+from invoke import Collection, Context
+
+from node.messages import SimpulError
+from provisioning.__main__ import COMMANDS, main, namespace
+from provisioning.command.complete import candidates
+from provisioning.command.errors import UsageError
+from provisioning.command.help import task_help
+from provisioning.command.words import Found, find_task, read_values
+
+ROOT = Path(__file__).parents[3]
+READING = {"authority status", "demo", "nodes", "status", "watch"}
+
+
+@task(  # type: ignore[untyped-decorator]
+    iterable=["nodes"],
+    positional=["nodes"],
+    help={"image": "What is written.", "slots": "How many."},
+)
+def flash(
+    _context: Context,
+    nodes: list[str],
+    image: str = "",
+    slots: int = 8,
+    rate: float = 0.5,
+    verify: bool = True,  # noqa: FBT001, FBT002 - an option of the command line
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> None:
+    """Write cards.
+
+    The rest of the story.
+    """
+
+
+@task  # type: ignore[untyped-decorator]
+def move(_context: Context, old: str, new: str) -> None:
+    """Move something."""
+
+
+def small() -> Collection:
+    inner = Collection("inner")
+    inner.add_task(move)
+    made = Collection()
+    made.add_task(flash)
+    made.add_collection(inner)
+    return made
+
+
+def read(line: str) -> dict[str, object]:
+    found = find_task(small(), line.split())
+    assert isinstance(found, Found)
+    return read_values(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("flash", {}),
+        ("flash a b c --slots 4", {"nodes": ["a", "b", "c"], "slots": 4}),
+        ("flash --rate=1e3 a", {"nodes": ["a"], "rate": 1000.0}),
+        ("flash --no-verify --dry-run", {"verify": False, "dry_run": True}),
+        ("flash --image=", {"image": ""}),
+        ("flash -- --odd-name", {"nodes": ["--odd-name"]}),
+        ("inner move a b", {"old": "a", "new": "b"}),
+        ("inner move --new b a", {"old": "a", "new": "b"}),
+    ],
+)
+def test_words_become_values(line: str, values: dict[str, object]) -> None:
+    assert read(line) == values
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("flsh", "has no command 'flsh'; did you mean flash?"),
+        ("inner mvoe", "did you mean move?"),
+        ("inner zzz", "see simpul inner --help"),
+        ("flash --slot 3", "did you mean --slots?"),
+        ("flash --slots", "--slots needs a value"),
+        ("flash --slots --dry-run", "--slots needs a value"),
+        ("flash --slots many", "'many' is no number"),
+        ("flash --rate x", "'x' is no number"),
+        ("flash --dry-run=yes", "takes no value"),
+        ("inner move a", "NEW is missing"),
+        ("inner move a b c", "'c' is one word too many"),
+    ],
+)
+def test_a_wrong_word_is_explained(line: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(line)
+    assert words in str(caught.value)
+
+
+@given(st.lists(st.text(max_size=8) | st.sampled_from(["flash", "inner", "move", "--slots", "--"])))
+def test_any_words_end_in_values_or_words(words: list[str]) -> None:
+    try:
+        found = find_task(small(), words)
+        if isinstance(found, Found):
+            read_values(found)
+    except UsageError:
+        pass
+    candidates(small(), words)
+
+
+def test_help_tells_options_defaults_and_the_whole_story() -> None:
+    found = find_task(small(), ["flash"])
+    assert isinstance(found, Found)
+    for _ in range(2):  # Invoke forgets its help texts once they were read
+        text = task_help(found)
+        for words in (
+            "Usage: simpul flash [NODES ...]",
+            "The rest of the story.",
+            "--slots N",
+            "How many. Default: 8.",
+            "--no-verify",
+        ):
+            assert words in text
+
+
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out
+    for name in COMMANDS:
+        assert f"  {name}" in listed
+        assert main([name, "--help"]) == 0
+        assert capsys.readouterr().out.startswith(f"Usage: simpul {name}")
+    for name, inner in namespace([]).collections.items():
+        for each in inner.tasks:
+            assert main([name, each, "--help"]) == 0
+            assert capsys.readouterr().out.startswith(f"Usage: simpul {name} {each}")
+
+
+def test_every_command_that_writes_can_be_tried_dry() -> None:
+    """Names what only reads, or leaves nothing behind; everything else has --dry-run."""
+    everything = namespace([])
+    listed = dict(everything.tasks.items())
+    for outer, inner in everything.collections.items():
+        listed |= {f"{outer} {name}": each for name, each in inner.tasks.items()}
+    for name, each in listed.items():
+        if name not in READING and not name.startswith("release "):
+            options = [argument.names[0] for argument in each.get_arguments()]
+            assert "dry-run" in options, name
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("--version", 0, "simpul 0."),
+        ("nodes --inventory /none", 1, "no such file"),
+        ("nodes --invntory x", 2, "did you mean --inventory?"),
+        ("nosuch", 2, "no command 'nosuch'"),
+        ("--nosuch", 2, "no command '--nosuch'"),
+        ("enrol", 2, "NODE is missing"),
+        ("enrol pasar-hroas", 1, "did you mean pasar-horas?"),
+        ("demo --port lima", 2, "'lima' is no number"),
+        ("--print-completion-script tcsh", 2, "not supported"),
+    ],
+)
+def test_the_real_command_says_what_is_wrong(line: str, code: int, words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "provisioning", *line.split()],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == code
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nodes_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nodes", "--json", "--inventory", str(ROOT / "inventory.ini")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {
+        "name": "taman-bunga",
+        "title": "Taman Bunga",
+        "site": "taman-bunga",
+        "address": "",
+    } in told
+    assert main(["nodes", "--inventory", str(ROOT / "inventory.ini")]) == 0
+    assert "Taman Bunga" in capsys.readouterr().out
+
+
+def test_errors_are_of_the_house() -> None:
+    assert issubclass(UsageError, SimpulError)
+    assert issubclass(UsageError, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("simpul en", ["enrol"]),
+        ("simpul authority ro", ["rotate"]),
+        ("simpul enrol pas", ["pasar-horas"]),
+        ("simpul enrol pasar-horas --inv", ["--inventory"]),
+    ],
+)
+def test_bash_completes(tmp_path: Path, typed: str, offered: list[str]) -> None:
+    """The script is sourced by a real bash, whose own function then fills COMPREPLY."""
+    command = tmp_path / "simpul"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m provisioning "$@"\n')
+    command.chmod(0o755)
+    words = typed.split(" ")
+    program = f"""
+source <(simpul --print-completion-script bash)
+COMP_WORDS=({" ".join(words)})
+_complete_simpul simpul '{words[-1]}' '{words[-2]}'
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    done = subprocess.run(
+        ["bash", "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )
+    assert [line for line in done.stdout.splitlines() if line] == offered
+
+
+def test_a_value_is_completed_by_the_shells_own_files() -> None:
+    assert candidates(small(), ["flash", "--image"]) == []
+    assert candidates(small(), ["flash", "--image", "car"]) == []
+    assert "--image" in candidates(small(), ["flash", "--dry-run"])
+    assert candidates(small(), ["inner"]) == ["move"]
