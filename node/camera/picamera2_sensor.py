@@ -12,7 +12,7 @@ from typing import Any
 
 from node import settings
 from node.camera.frame import Frame, Picture, Plane, blank_picture
-from node.camera.pace import mono_of_stamp
+from node.camera.pace import Pace, mono_of_stamp
 from node.errors import CameraError
 
 _LORES_WIDTH = 320
@@ -26,10 +26,12 @@ class Picamera2Sensor:
     """Frames of the first camera on the ribbon cable."""
 
     simulated = False
-    frames_dropped_count = 0  # the sensor itself runs at the rate of the settings
 
     def __init__(self, camera: settings.Camera) -> None:
         """Open and start the camera. Raises CameraError when it is missing, busy or refuses."""
+        self.frames_dropped_count = 0
+        # A sensor mode may have no frame as long as was asked for, and libcamera then sends more.
+        self._pace = Pace(camera.frames_per_second)
         self._timeout_seconds = max(camera.stall_seconds, 3 / camera.frames_per_second)
         try:
             from libcamera import ColorSpace  # noqa: PLC0415 - the vendor's package, when chosen
@@ -70,7 +72,10 @@ class Picamera2Sensor:
                 frame = self._frame(request)
             finally:
                 request.release()  # the camera has only a few buffers
-            yield frame
+            if frame is None:
+                self.frames_dropped_count += 1
+            else:
+                yield frame
 
     def close(self) -> None:
         """Stop and give back the camera; may hang, see the module."""
@@ -104,13 +109,16 @@ class Picamera2Sensor:
         width, height = stream["size"]
         return width, height, stream["stride"], str(stream["format"])
 
-    def _frame(self, request: Any) -> Frame:  # noqa: ANN401 - untyped vendor
+    def _frame(self, request: Any) -> Frame | None:  # noqa: ANN401 - untyped vendor
+        """Return the frame of a request; None, unread, when it comes before it is due."""
+        stamp = request.get_metadata().get("SensorTimestamp")
+        mono = mono_of_stamp(_mono_of_boottime(stamp), now=time.monotonic())
+        if not self._pace.takes(mono):
+            return None
         pictures = {
             name: unpack(request.make_buffer(name), *layout)
             for name, layout in self._layouts.items()
         }
-        stamp = request.get_metadata().get("SensorTimestamp")
-        mono = mono_of_stamp(_mono_of_boottime(stamp), now=time.monotonic())
         return Frame(pictures["main"], mono, pictures["lores"])
 
 

@@ -1,5 +1,6 @@
 """What every sensor promises, kept by the real ones and by the fake."""
 
+import importlib.util
 import itertools
 import sys
 import time
@@ -100,8 +101,10 @@ def picamera2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", FakePicamera2("picamera2"))
 
 
-@pytest.fixture(params=["fake", "rendered", "video", "surveillance", "picamera2", "v4l2"])
-def opened(request: pytest.FixtureRequest) -> Open:
+@pytest.fixture(
+    params=["fake", "rendered", "video", "surveillance", "picamera2", "libcamera", "v4l2"]
+)
+def opened(request: pytest.FixtureRequest) -> Open:  # noqa: PLR0911 - one for each camera
     """Return a function that opens the sensor."""
     match request.param:
         case "fake":
@@ -118,6 +121,10 @@ def opened(request: pytest.FixtureRequest) -> Open:
             return lambda: open_sensor(camera("video", str(SURVEILLANCE_CLIP)), "taman-bunga")
         case "picamera2":
             request.getfixturevalue("picamera2")
+            return lambda: open_sensor(camera("picamera2"), "taman-bunga")
+        case "libcamera":
+            if not all(importlib.util.find_spec(name) for name in ("libcamera", "picamera2")):
+                pytest.skip("this machine has no picamera2; a guest has")
             return lambda: open_sensor(camera("picamera2"), "taman-bunga")
         case _:
             if not Path("/dev/video0").exists():
