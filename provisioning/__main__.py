@@ -19,10 +19,13 @@ from provisioning.command.words import HELP, find_task, read_values
 # not wait for the libraries of a flash.
 COMMANDS = {
     "authority": "provisioning.authority.tasks:authority_tasks",
+    "cards": "provisioning.flash.tasks:cards",
     "demo": "provisioning.tasks:demo",
     "enrol": "provisioning.enrol.tasks:enrol_node",
+    "flash": "provisioning.flash.tasks:flash",
     "nodes": "provisioning.tasks:list_nodes",
     "release": "provisioning.release.tasks:release_tasks",
+    "station": "provisioning.flash.tasks:station",
     "status": "provisioning.tasks:status",
     "watch": "provisioning.tasks:watch",
 }

@@ -30,6 +30,8 @@ VENDORS = {
     "paho": {"node.uplink.paho_link", "hub.collector.connection", "provisioning.listen"},
     "sqlalchemy": {"hub.store"},
     "amqtt": {"provisioning.demo.broker"},
+    "pyudev": {"provisioning.flash.watch"},
+    "zstandard": {"provisioning.flash.decode"},
 }
 SOURCES = ("node.camera", "node.hotspot", "node.health", "node.board")
 # Who -> what it may not import of ours.

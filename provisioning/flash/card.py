@@ -21,8 +21,9 @@ from provisioning.flash.block import (
     write_at,
 )
 from provisioning.flash.device import Device
-from provisioning.flash.errors import CardError
+from provisioning.flash.errors import CardError, RefusedError, StoppedError
 from provisioning.flash.fat import Patch
+from provisioning.flash.guards import Policy, refusals
 from provisioning.flash.journal import BLOCK_BYTES, Journal, begin_journal, find_journal
 from provisioning.flash.progress import Progress
 from provisioning.flash.ranges import Handles, Work, expect, write_ranges
@@ -46,6 +47,7 @@ class Job:
     progress: Progress
     stop: threading.Event
     journals: Path
+    policy: Policy
     screening: Screening = "quick"
 
 
@@ -57,6 +59,9 @@ def write_card(job: Job) -> None:
     job.progress.enter("checking")
     writer = open_for_writing(job.device)
     try:
+        # Once more, now that nobody else can mount it or take it.
+        if reasons := refusals(job.device, job.policy):
+            raise RefusedError(f"{job.device.path}: not written: {'; '.join(reasons)}")
         reader = open_for_reading(job.device)
         try:
             _make(job, Handles(writer, reader))
@@ -66,10 +71,41 @@ def write_card(job: Job) -> None:
         os.close(writer)
 
 
+def write_file(job: Job) -> None:
+    """Make a file as a card would be made. It must not be there yet; a failed one is removed.
+
+    Raises RefusedError, CardError, ImageError, StoppedError.
+    """
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        writer = os.open(job.device.path, flags, 0o600)
+    except OSError as error:
+        raise RefusedError(f"{job.device.path}: {error.strerror}; name a new file") from error
+    try:
+        os.ftruncate(writer, job.source.map.image_bytes)
+        with open(job.device.path, "rb", buffering=0) as reader:  # noqa: PTH123 - as os.open above
+            handles = Handles(writer, reader.fileno())
+            work = Work(job.source, handles, job.progress, job.stop)
+            write_ranges(work, finished=(), note=lambda _: None)
+            _finish(job, handles)
+    except BaseException:
+        os.unlink(job.device.path)  # noqa: PTH108 - as os.open above
+        raise
+    finally:
+        os.close(writer)
+
+
 def _make(job: Job, handles: Handles) -> None:
     journal = _journal(job, handles)
     work = Work(job.source, handles, job.progress, job.stop)
     write_ranges(work, finished=frozenset(journal.finished), note=journal.note)
+    _finish(job, handles)
+    journal.remove()
+
+
+def _finish(job: Job, handles: Handles) -> None:
+    if job.stop.is_set():
+        raise StoppedError("stopped before the end; put it in again and flash it: it goes on")
     job.progress.enter("identity")
     patches = list(job.identity())
     write_patches(handles, patches)
@@ -77,7 +113,6 @@ def _make(job: Job, handles: Handles) -> None:
     job.progress.enter("finishing")
     check_samples(job.source, handles, patches)
     write_first_block(job.source, handles)
-    journal.remove()
 
 
 def _journal(job: Job, handles: Handles) -> Journal:

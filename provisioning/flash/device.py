@@ -34,13 +34,13 @@ class Device(Struct, frozen=True, kw_only=True):
 
     @property
     def path(self) -> str:
-        """Return the device node."""
-        return f"/dev/{self.name}"
+        """Return the device node, or the file for one that is none."""
+        return self.name if self.name.startswith("/") else f"/dev/{self.name}"
 
     @property
     def token(self) -> str:
         """Return what a person types to name this very device: name, and the end of its serial."""
-        return f"{self.name}:{(self.serial or self.port or self.number)[-4:]}"
+        return f"{self.name}:{Path(self.serial or self.port or self.number).stem[-4:]}"
 
 
 def list_devices(root: Path = Path("/")) -> list[Device]:
@@ -99,7 +99,7 @@ def _serial(place: Path, bus: Bus) -> str:
 
 def _numbers(text: str) -> list[tuple[int, str]]:
     """Return a key that sorts 1-10 after 1-9."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", text)]
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", text)]
 
 
 def _text(file: Path) -> str:

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -45,6 +46,7 @@ class Source:
         """Read from `plain`; `packed` is the image as it was given. Nothing can be read yet."""
         self.name = str(packed.name)
         self.map = image_map
+        self.moved_mono = time.monotonic()
         self._packed = packed
         self._plain = plain
         self._frontier_bytes = 0
@@ -118,6 +120,7 @@ class Source:
         """Say that the image can be read up to there. False when nobody wants more of it."""
         with self._changed:
             self._frontier_bytes = frontier_bytes
+            self.moved_mono = time.monotonic()
             self._changed.notify_all()
         return not self._closing.is_set()
 
@@ -254,7 +257,8 @@ def _new_file(cache: Path, size_bytes: int) -> BinaryIO:
 def _keep(file: BinaryIO, name: Path) -> None:
     """Give the file its name (open(2), O_TMPFILE), unless the file system cannot; drop old ones."""
     try:
-        os.link(f"/proc/self/fd/{file.fileno()}", name, follow_symlinks=True)
+        # Only with a folder's descriptor, here unused, does Python follow the link (linkat(2)).
+        os.link(f"/proc/self/fd/{file.fileno()}", name, src_dir_fd=0, follow_symlinks=True)
     except OSError:
         return  # decoded anew next time; nothing else depends on it
     by_age = sorted(name.parent.glob("*.img"), key=lambda each: each.stat().st_mtime)

@@ -11,6 +11,7 @@ from services.loop_cards import loop_card, needs_loop
 from provisioning.flash.card import Job, write_card
 from provisioning.flash.device import Device
 from provisioning.flash.fat import Patch
+from provisioning.flash.guards import Policy
 from provisioning.flash.progress import Progress
 from provisioning.flash.source import Source, open_source
 
@@ -37,6 +38,7 @@ def job(device: Device, source: Source, tmp_path: Path, patches: list[Patch] | N
         progress=Progress(total_bytes=source.map.mapped_bytes),
         stop=threading.Event(),
         journals=tmp_path / "journals",
+        policy=Policy(size_min_bytes=source.map.image_bytes, allow_loop=True),
     )
 
 

@@ -1,0 +1,200 @@
+"""The tasks `simpul cards`, `simpul flash` and `simpul station`."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from fabric import task
+from invoke import Context, Exit
+from rich.console import Console
+
+from provisioning.authority.authority import AUTHORITY_DIRECTORY, Authority
+from provisioning.command.errors import UsageError
+from provisioning.flash.batch import Assignment, Batch, Station
+from provisioning.flash.card import write_file
+from provisioning.flash.choose import candidates
+from provisioning.flash.choose import confirm as confirm_devices
+from provisioning.flash.device import Device
+from provisioning.flash.errors import StationError
+from provisioning.flash.guards import Policy
+from provisioning.flash.journal import journal_directory
+from provisioning.flash.run import report, run_batch, run_station, wait_for_cards
+from provisioning.flash.screen import SCREENINGS
+from provisioning.flash.settings import STATION_FILE, StationSettings, read_settings
+from provisioning.flash.show import candidates_json, candidates_table, plan_table
+from provisioning.flash.source import Source, cache_directory, open_source
+from provisioning.flash.station import make_queue
+from provisioning.inventory import INVENTORY_FILE, Node, find, nodes
+from provisioning.register import REGISTER_FILE, Register
+from provisioning.seed.seed import seed_node
+
+_IMAGE_VARIABLE = "SIMPUL_IMAGE"
+_GIB = 2**30
+_HELP = {
+    "node": "Its name in the inventory; several become several cards.",
+    "image": f"Card image, compressed or not, its .bmap beside it; else ${_IMAGE_VARIABLE}.",
+    "map": "The image's block map, when it lies elsewhere.",
+    "screen": "Find fake capacity: none, quick, or full (writes and reads the whole card).",
+    "inventory": f"Else {INVENTORY_FILE}.",
+    "directory": f"Folder of the signing keys; else {AUTHORITY_DIRECTORY}.",
+    "register": f"The register; else {REGISTER_FILE}.",
+    "settings": f"Slots of the station; else {STATION_FILE}.",
+    "cache": f"Folder for the decoded image; else {cache_directory()}.",
+    "labels": "PDF to write the labels of the good cards to.",
+    "allow-loop": "Count loop devices as cards: for tests only.",
+    "json": "Print JSON.",
+}
+
+
+@task(help={each: _HELP[each] for each in ("settings", "allow-loop", "json")})
+def cards(
+    _context: Context,
+    settings: str = str(STATION_FILE),
+    allow_loop: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
+    json: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> None:
+    """Show every disk of this machine, its port, and why it may not be written."""
+    found = candidates(_policy(read_settings(Path(settings)), None, allow_loop=allow_loop))
+    if json:
+        print(candidates_json(found))  # noqa: T201 - the answer
+        return
+    Console().print(candidates_table(found))
+
+
+@task(
+    positional=["node"],
+    iterable=["node", "device", "confirm"],
+    help={
+        **_HELP,
+        "device": "Device to write, one for each node; else every card that is there.",
+        "confirm": "Token of a device, as shown, for scripts; else it is asked for.",
+        "to": "Write a new file instead of a card.",
+        "dry-run": "Say what would be written, and write nothing.",
+    },
+)
+def flash(  # noqa: PLR0913, PLR0917 - the options of a command line
+    _context: Context,
+    node: list[str] | None = None,
+    device: list[str] | None = None,
+    confirm: list[str] | None = None,
+    image: str = "",
+    map: str = "",  # noqa: A002 - the option's name
+    to: str = "",
+    screen: str = "quick",
+    labels: str = "",
+    inventory: str = str(INVENTORY_FILE),
+    directory: str = str(AUTHORITY_DIRECTORY),
+    register: str = str(REGISTER_FILE),
+    settings: str = str(STATION_FILE),
+    cache: str = "",
+    allow_loop: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - as above
+    json: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> None:
+    """Write a verified card for each node; exit 0 all good, 3 some are not, 1 none was begun."""
+    named = _named(node or (), inventory)
+    console = Console(stderr=json)
+    slots = read_settings(Path(settings))
+    with _open(image, map, cache) as source:
+        policy = _policy(slots, source, allow_loop=allow_loop)
+        if to:
+            planned = [_to_file(named, Path(to).absolute(), source)]
+        else:
+            there = wait_for_cards(policy, device or (), len(named), console, patient=not dry_run)
+            pairs = zip(named, there, strict=True)
+            planned = [Assignment(node=a, device=b, slot=slots.slot_of(b)) for a, b in pairs]
+        console.print(plan_table([(each.slot, each.node.name, each.device) for each in planned]))
+        if dry_run:
+            return
+        station = _station(directory, register, screen, policy)
+        if not to:
+            confirm_devices([each.device for each in planned], console.input, confirm or ())
+        batch = Batch(source, station)
+        status = run_batch(batch, planned, console, quiet=json)
+        report(batch, console, json=json, labels=Path(labels) if labels else None)
+    if status:
+        raise Exit(code=status)
+
+
+@task(positional=["node"], iterable=["node"], help=_HELP)
+def station(  # noqa: PLR0913, PLR0917 - the options of a command line
+    _context: Context,
+    node: list[str] | None = None,
+    image: str = "",
+    map: str = "",  # noqa: A002 - the option's name
+    screen: str = "quick",
+    labels: str = "",
+    inventory: str = str(INVENTORY_FILE),
+    directory: str = str(AUTHORITY_DIRECTORY),
+    register: str = str(REGISTER_FILE),
+    settings: str = str(STATION_FILE),
+    cache: str = "",
+    allow_loop: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
+    json: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> None:
+    """Make every card that is put into a pinned slot the next of these nodes; exits as flash."""
+    named = _named(node or (), inventory)
+    slots = read_settings(Path(settings), required=True)
+    console = Console(stderr=json)
+    with _open(image, map, cache) as source:
+        policy = _policy(slots, source, allow_loop=allow_loop)
+        batch = Batch(source, _station(directory, register, screen, policy))
+        status = run_station(batch, make_queue(named, candidates(policy)), slots, policy, console)
+        report(batch, console, json=json, labels=Path(labels) if labels else None)
+    if status:
+        raise Exit(code=status)
+
+
+def _named(names: Sequence[str], inventory: str) -> list[Node]:
+    if not names:
+        raise UsageError("no node is named; which one shall the card become?")
+    return find(names, nodes(Path(inventory)))
+
+
+def _open(image: str, map_file: str, cache: str) -> Source:
+    named = image or os.environ.get(_IMAGE_VARIABLE, "")
+    if not named:
+        raise StationError(f"no image; name one with --image, or in ${_IMAGE_VARIABLE}")
+    return open_source(
+        Path(named),
+        map_file=Path(map_file) if map_file else None,
+        cache=Path(cache) if cache else cache_directory(),
+    )
+
+
+def _policy(settings: StationSettings, source: Source | None, *, allow_loop: bool) -> Policy:
+    return Policy(
+        size_min_bytes=source.map.image_bytes if source else 1,
+        size_max_bytes=int(settings.size_max_gib * _GIB),
+        allow_loop=allow_loop,
+    )
+
+
+def _station(directory: str, register: str, screen: str, policy: Policy) -> Station:
+    """Return what the cards have in common, all of it looked at before anything is written."""
+    screening = next((each for each in SCREENINGS if each == screen), None)
+    if screening is None:
+        raise StationError(f"--screen {screen!r}: choose {', '.join(SCREENINGS)}")
+    for program, package in (("mcopy", "mtools"), ("sfdisk", "fdisk")):
+        if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
+            raise StationError(f"{program} is missing: apt-get install {package}")
+    opened = Register(Path(register))
+    authority = Authority(Path(directory), opened)
+    authority.bundle("ssh-user")  # raises now, not after the first card, when there is none
+    return Station(
+        seeds=lambda node: seed_node(authority, node),
+        register=opened,
+        journals=journal_directory(),
+        screening=screening,
+        policy=policy,
+    )
+
+
+def _to_file(named: list[Node], file: Path, source: Source) -> Assignment:
+    if len(named) != 1:
+        raise StationError(f"{len(named)} nodes for one file; name one node with --to")
+    device = Device(
+        name=str(file), number="", bus="other", model="file", size_bytes=source.map.image_bytes
+    )
+    return Assignment(node=named[0], device=device, slot="file", write=write_file)
