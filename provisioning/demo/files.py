@@ -100,11 +100,15 @@ def write_toml(file: Path, settings: Struct) -> Path:
 
 
 def _write(file: Path, tables: dict[str, dict[str, object]]) -> Path:
-    """Write tables of plain values; a JSON string, number, boolean or array is TOML as well."""
+    """Write tables of plain values; a JSON string, number, boolean or array is TOML as well.
+
+    What is None is left out: TOML has no word for it.
+    """
     lines = []
     for table, values in tables.items():
         lines.append(f"[{table}]")
-        lines += [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in values.items()]
+        said = {key: value for key, value in values.items() if value is not None}
+        lines += [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in said.items()]
     text = "\n".join(lines) + "\n"
     tomllib.loads(text)
     file.write_text(text, encoding="utf-8")
