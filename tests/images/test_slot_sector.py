@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slot_boot.boot_select import boot_select
 from slot_boot.choice import Choice, encode
 from slot_boot.errors import FatError, SlotError
-from slot_boot.fat import SECTOR_BYTES, autoboot_sector
-from slot_boot.sector import boot_select
+from slot_boot.fat import SECTOR_BYTES, find_file
+from slot_boot.own_words import give_own_words, own_words
 
 SHIM = Path(__file__).parents[2] / "images/layers/update/files/usr/lib/simpul/slot-boot"
 # mkfs.vfat options and size in KiB, by FAT width; small clusters let a small FAT32 be one.
@@ -124,25 +125,57 @@ def test_any_damage_is_refused_or_leads_inside(
         return part
 
     with suppress(FatError):
-        assert autoboot_sector(read) > 0
+        assert find_file(read, "autoboot.txt").sector > 0
+
+
+CMDLINE = "root=PARTUUID=53494d50-0{root} rootfstype=erofs ro simpul.slot={slot} panic=10\n"
+
+
+def test_a_boot_slot_is_given_its_own_words(tmp_path: Path) -> None:
+    file = make_fat(tmp_path / "fat", "16")
+    (tmp_path / "cmdline.txt").write_text(CMDLINE.format(root=5, slot="a"))
+    mcopy(file, tmp_path / "cmdline.txt", "cmdline.txt")
+    before = file.read_bytes()
+    give_own_words(file, "b")
+    after = file.read_bytes()
+    assert [(x, y) for x, y in zip(before, after, strict=True) if x != y] == [
+        (ord("5"), ord("6")),
+        (ord("a"), ord("b")),
+    ]
+    give_own_words(file, "a")
+    assert file.read_bytes() == before
+
+
+def test_a_boot_slot_of_another_system_is_refused() -> None:
+    for line in (b"", b"root=/dev/mmcblk0p2 simpul.slot=a", b"root=PARTUUID=53494d50-05"):
+        with pytest.raises(SlotError, match="made for another"):
+            own_words(line, "b")
 
 
 @pytest.fixture
-def loop_device(tmp_path: Path) -> Iterator[Path]:
+def devices(tmp_path: Path) -> Iterator[Path]:
+    """Give boot-select and both boot slots as block devices."""
     if os.geteuid() != 0:
         pytest.skip("a loop device needs root")
-    file = make_fat(tmp_path / "fat", "16")
-    command = ["losetup", "--show", "--find", str(file)]
-    device = Path(
-        subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    )
-    yield device
-    subprocess.run(["losetup", "--detach", str(device)], check=True)
+    folder = tmp_path / "by-partuuid"
+    folder.mkdir()
+    attached = []
+    (tmp_path / "cmdline.txt").write_text(CMDLINE.format(root=5, slot="a"))
+    for number in (1, 2, 3):
+        file = make_fat(tmp_path / f"fat{number}", "16")
+        mcopy(file, tmp_path / "cmdline.txt", "cmdline.txt")
+        command = ["losetup", "--show", "--find", str(file)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        attached.append(done.stdout.strip())
+        (folder / f"53494d50-{number:02x}").symlink_to(attached[-1])
+    yield folder
+    for device in attached:
+        subprocess.run(["losetup", "--detach", device], check=True)
 
 
-def slot_boot(device: Path, cmdline: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def slot_boot(devices: Path, cmdline: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(SHIM), "--device", str(device), "--cmdline", str(cmdline), *command],
+        [str(SHIM), "--devices", str(devices), "--cmdline", str(cmdline), *command],
         capture_output=True,
         text=True,
         check=False,
@@ -150,34 +183,41 @@ def slot_boot(device: Path, cmdline: Path, *command: str) -> subprocess.Complete
     )
 
 
-def test_an_update_by_command_on_a_block_device(loop_device: Path, tmp_path: Path) -> None:
+def test_an_update_by_command_on_block_devices(devices: Path, tmp_path: Path) -> None:
     cmdline = tmp_path / "cmdline"
-    cmdline.write_text("console=ttyS0 rauc.slot=a quiet\n")
+    cmdline.write_text("console=ttyS0 simpul.slot=a quiet\n")
 
     def say(*command: str) -> str:
-        done = slot_boot(loop_device, cmdline, *command)
+        done = slot_boot(devices, cmdline, *command)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
     assert say("get-primary") == "a"
     assert say("get-current") == "a"
     assert say("get-state", "b") == "bad"
-    assert slot_boot(loop_device, cmdline, "on-trial").returncode == 1
-    assert slot_boot(loop_device, cmdline, "trial").stderr == (
+    assert slot_boot(devices, cmdline, "on-trial").returncode == 1
+    assert slot_boot(devices, cmdline, "trial").stderr == (
         "slot-boot: no slot waits for its first boot: install a bundle first\n"
     )
     assert say("set-state", "b", "bad") == ""
     assert say("set-primary", "b") == ""
+    words = subprocess.run(
+        ["mtype", "-i", str(devices / "53494d50-03"), "::cmdline.txt"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert words == CMDLINE.format(root=6, slot="b")
     assert say("get-primary") == "b"
     assert say("get-state", "b") == "good"
-    cmdline.write_text("console=ttyS0 rauc.slot=b quiet\n")
+    cmdline.write_text("console=ttyS0 simpul.slot=b quiet\n")
     assert say("settle") == ""
     assert say("on-trial") == ""
-    refused = slot_boot(loop_device, cmdline, "set-state", "a", "bad")
+    refused = slot_boot(devices, cmdline, "set-state", "a", "bad")
     assert refused.returncode == 1
     assert "slot a is what this trial of slot b returns to" in refused.stderr
     assert say("set-state", "b", "good") == ""
-    assert slot_boot(loop_device, cmdline, "on-trial").returncode == 1
+    assert slot_boot(devices, cmdline, "on-trial").returncode == 1
     assert say("get-primary") == "b"
 
 
@@ -201,8 +241,8 @@ def test_the_shim_imports_nothing_but_itself_and_writes_nothing(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("console=ttyS0\n", "rauc.slot= does not name slot a or b"),
-        ("rauc.slot=c\n", "rauc.slot= does not name slot a or b"),
+        ("console=ttyS0\n", "simpul.slot= does not name slot a or b"),
+        ("simpul.slot=c\n", "simpul.slot= does not name slot a or b"),
     ],
 )
 def test_an_unknown_slot_is_told(tmp_path: Path, text: str, reason: str) -> None:

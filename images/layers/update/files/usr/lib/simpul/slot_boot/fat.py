@@ -1,4 +1,4 @@
-"""Finds the one sector that holds autoboot.txt on the boot-select FAT, without mounting it.
+"""Finds the one sector that holds a small file of a FAT's root directory, without mounting it.
 
 Layout: Microsoft's FAT specification 1.03, sections 3 (boot sector), 4 (FAT) and 6 (directories).
 """
@@ -11,7 +11,6 @@ from slot_boot.errors import FatError
 
 SECTOR_BYTES = 512
 _ENTRY_BYTES = 32
-_NAME = b"AUTOBOOTTXT"
 _FAT16_CLUSTERS = 65525
 _ATTRIBUTE_VOLUME = 0x08  # volume labels and long names alike
 _CLUSTERS_MAX = 64  # a longer root directory means a loop or a card that is not ours
@@ -31,18 +30,29 @@ class _Volume:
     clusters: int
 
 
-def autoboot_sector(read: ReadSector) -> int:
-    """Return the number of the sector holding autoboot.txt. Raises FatError saying why not."""
+@dataclass(frozen=True, slots=True)
+class SmallFile:
+    """A file that one sector holds."""
+
+    sector: int
+    """Counted from the partition's start."""
+    size_bytes: int
+
+
+def find_file(read: ReadSector, name: str) -> SmallFile:
+    """Return where the file `name` (8.3) lies. Raises FatError when it is absent or larger."""
     volume = _volume(read(0))
+    stem, _, extension = name.upper().partition(".")
+    wanted = f"{stem:<8}{extension:<3}".encode("ascii")
     for sector in _root_sectors(volume, read):
         entries = read(sector)
         for start in range(0, SECTOR_BYTES, _ENTRY_BYTES):
             entry = entries[start : start + _ENTRY_BYTES]
             if entry[0] == 0:
-                raise FatError("the boot-select partition holds no autoboot.txt")
-            if entry[:11] == _NAME and not entry[11] & _ATTRIBUTE_VOLUME:
-                return _first_sector(volume, entry)
-    raise FatError("the boot-select partition holds no autoboot.txt")
+                raise FatError(f"the partition holds no {name}")
+            if entry[:11] == wanted and not entry[11] & _ATTRIBUTE_VOLUME:
+                return _small_file(volume, entry, name)
+    raise FatError(f"the partition holds no {name}")
 
 
 def _volume(boot: bytes) -> _Volume:
@@ -52,7 +62,7 @@ def _volume(boot: bytes) -> _Volume:
     (fat16,) = struct.unpack_from("<H", boot, 22)
     (total32, fat32) = struct.unpack_from("<II", boot, 32)
     if boot[510:512] != b"\x55\xaa" or sector_bytes != SECTOR_BYTES or not cluster_sectors:
-        raise FatError("the boot-select partition is not a FAT of 512-byte sectors")
+        raise FatError("the partition is not a FAT of 512-byte sectors")
     fat_sectors = fat16 or fat32
     root_start = reserved + fats * fat_sectors
     root_sectors = -(-root_entries * _ENTRY_BYTES // SECTOR_BYTES)
@@ -83,19 +93,16 @@ def _root_sectors(volume: _Volume, read: ReadSector) -> Iterator[int]:
             return
 
 
-def _first_sector(volume: _Volume, entry: bytes) -> int:
+def _small_file(volume: _Volume, entry: bytes, name: str) -> SmallFile:
     (high,) = struct.unpack_from("<H", entry, 20)
     (low, size_bytes) = struct.unpack_from("<HI", entry, 26)
-    if size_bytes != SECTOR_BYTES:
-        raise FatError(
-            f"autoboot.txt has {size_bytes} bytes instead of {SECTOR_BYTES}: something other than"
-            " this program rewrote it; restore it with exactly one sector"
-        )
+    if not 0 < size_bytes <= SECTOR_BYTES:
+        raise FatError(f"{name} has {size_bytes} bytes; 1 to {SECTOR_BYTES} are expected")
     wide = volume.clusters >= _FAT16_CLUSTERS
-    return _sector_of(volume, (high << 16 if wide else 0) | low)
+    return SmallFile(_sector_of(volume, (high << 16 if wide else 0) | low), size_bytes)
 
 
 def _sector_of(volume: _Volume, cluster: int) -> int:
     if not 2 <= cluster < volume.clusters + 2:  # noqa: PLR2004 - data clusters count from 2
-        raise FatError(f"the boot-select FAT points at cluster {cluster}, which does not exist")
+        raise FatError(f"the FAT points at cluster {cluster}, which does not exist")
     return volume.data_start + (cluster - 2) * volume.cluster_sectors
