@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": "provisioning.tasks:demo",
     "enrol": "provisioning.enrol.tasks:enrol_node",
     "flash": "provisioning.flash.tasks:flash",
+    "image": "provisioning.image.tasks:image_tasks",
     "nodes": "provisioning.tasks:list_nodes",
     "release": "provisioning.release.tasks:release_tasks",
     "station": "provisioning.flash.tasks:station",

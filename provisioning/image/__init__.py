@@ -1,0 +1,1 @@
+"""Builds card images, boots them in QEMU and packs updates."""

@@ -1,0 +1,207 @@
+"""Packs a finished root into the partitions of a card, and these into the raw image.
+
+Every step is a function of its inputs: times, identifiers and orders are given, never taken from
+the building machine. Without root it runs under fakeroot(1).
+"""
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from provisioning.image import layout
+from provisioning.image.errors import BuildError
+from provisioning.image.steps import Steps, run
+
+_BOARD_TREES = (
+    "bcm2711-rpi-4-b",
+    "bcm2711-rpi-400",
+    "bcm2711-rpi-cm4-io",
+    "bcm2837-rpi-3-a-plus",
+    "bcm2837-rpi-3-b",
+    "bcm2837-rpi-3-b-plus",
+    "bcm2837-rpi-cm3-io3",
+    "bcm2837-rpi-zero-2-w",
+)
+_CONFIG = """\
+# Read by the Raspberry Pi's firmware: https://www.raspberrypi.com/documentation/computers/config_txt.html
+arm_64bit=1
+upstream_kernel={upstream}
+kernel=vmlinuz
+initramfs initrd.img followkernel
+cmdline=cmdline.txt
+disable_splash=1
+enable_uart=1
+gpu_mem=64
+"""
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """What tells this image from others."""
+
+    image_id: str
+    """Names the root's content; a slot makes its state anew when it changes."""
+    version: str
+    flavour: str
+    variant: str
+
+
+class Packing(Struct, frozen=True, kw_only=True):
+    """What is packed, and where."""
+
+    root_tar: Path
+    room: Path
+    identity: Identity
+    epoch_seconds: int
+    console: str
+    panic_seconds: str
+
+
+def pack(packing: Packing, steps: Steps) -> Path:
+    """Return the raw image, made in `packing.room`. Raises BuildError."""
+    room = packing.room
+    tree = room / "root"
+    with steps.step("boot partitions", "kernel, initramfs, firmware, device trees") as log:
+        _unpack_boot(packing, log)
+        for slot in layout.ROOT_PARTITION:
+            _boot_partition(packing, slot, log)
+        _select_partition(packing, log)
+    with steps.step("root file system", "erofs") as log:
+        _root(packing, tree, log)
+    with steps.step("data partition", "ext4, grown at the first boot") as log:
+        _data(packing, log)
+    with steps.step("card", "genimage") as log:
+        return _card(packing, log)
+
+
+def _unpack_boot(packing: Packing, log: Path) -> None:
+    tree = packing.room / "boot"
+    tree.mkdir()
+    run(
+        [
+            *("tar", "--extract", "--no-same-owner", "-C", str(tree), "-f", str(packing.root_tar)),
+            *("--wildcards", "./boot/*", "./usr/lib/linux-image-*", "./usr/lib/raspi-firmware/*"),
+        ],
+        log,
+    )
+
+
+def _boot_partition(packing: Packing, slot: str, log: Path) -> None:
+    tree, files = packing.room / "boot", packing.room / f"boot-{slot}"
+    files.mkdir()
+    for pattern, name in (("vmlinuz-*", "vmlinuz"), ("initrd.img-*", "initrd.img")):
+        shutil.copyfile(_only(tree / "boot", pattern), files / name)
+    trees = _only(tree / "usr/lib", "linux-image-*") / "broadcom"
+    for name in _BOARD_TREES:
+        if (trees / f"{name}.dtb").exists():
+            shutil.copyfile(trees / f"{name}.dtb", files / f"{name}.dtb")
+    for file in sorted((tree / "usr/lib/raspi-firmware").glob("*")):
+        if file.is_file() and not file.name.startswith(("LICENCE", "README")):
+            shutil.copyfile(file, files / file.name)
+    (files / "config.txt").write_text(_CONFIG.format(upstream=1))
+    arguments = layout.cmdline(slot, packing.console, packing.panic_seconds)
+    (files / "cmdline.txt").write_text(arguments)
+    _fat(packing, f"boot-{slot}", layout.BOOT_MIB, f"SIMPUL-{slot.upper()}", log)
+
+
+def _select_partition(packing: Packing, log: Path) -> None:
+    files = packing.room / "select"
+    files.mkdir()
+    (files / "autoboot.txt").write_bytes(layout.AUTOBOOT)
+    # The boot ROM of a Pi 3 and Zero 2 W looks for its next program on the first partition.
+    shutil.copyfile(packing.room / "boot-a/bootcode.bin", files / "bootcode.bin")
+    _fat(packing, "select", layout.BOOT_SELECT_MIB, "SIMPUL", log)
+
+
+def _fat(packing: Packing, name: str, size_mib: int, label: str, log: Path) -> None:
+    files, image = packing.room / name, packing.room / f"{name}.vfat"
+    for file in files.iterdir():
+        os.utime(file, (packing.epoch_seconds, packing.epoch_seconds))
+    with image.open("wb") as out:
+        out.truncate(size_mib << 20)
+    kind = ["-F", "32"] if size_mib >= 64 else ["-F", "16"]  # noqa: PLR2004 - FAT32's least size
+    run(
+        ["mkfs.vfat", "--invariant", *kind, "-s", "1", "-n", label, str(image)],
+        log,
+        environment=_stable(packing),
+    )
+    names = [str(file) for file in sorted(files.iterdir())]
+    run(["mcopy", "-m", "-i", str(image), *names, "::"], log, environment=_stable(packing))
+
+
+def _root(packing: Packing, tree: Path, log: Path) -> None:
+    """Unpack the root, name it, and pack it: in one shell, as fakeroot forgets owners after it."""
+    identity, image = packing.identity, packing.room / "root.erofs"
+    excluded = ("./boot/*", "./usr/lib/linux-image-*", "./usr/lib/raspi-firmware", "./dev/*")
+    words = " ".join(f"--exclude={shlex.quote(each)}" for each in excluded)
+    times = f"-T {packing.epoch_seconds} -U {layout.ROOT_UUID}"
+    script = f"""
+set -eu
+mkdir {shlex.quote(str(tree))}
+cd {shlex.quote(str(tree))}
+tar --extract --numeric-owner --preserve-permissions --xattrs --xattrs-include='*' {words} \\
+    -f {shlex.quote(str(packing.root_tar))}
+mkdir -p boot/firmware
+echo {shlex.quote(identity.image_id)} > usr/lib/simpul/image-id
+printf 'IMAGE_ID="simpul-%s-%s"\\nIMAGE_VERSION="%s"\\n' {shlex.quote(identity.flavour)} \\
+    {shlex.quote(identity.variant)} {shlex.quote(identity.version)} >> usr/lib/os-release
+mkfs.erofs {times} --quiet {shlex.quote(str(image))} .
+"""
+    command = ["sh", "-c", script]
+    if os.geteuid() != 0:
+        command = ["fakeroot", *command]
+    run(command, log, environment=_stable(packing))
+    size_mib = image.stat().st_size / (1 << 20)
+    if size_mib > layout.ROOT_MIB:
+        raise BuildError(
+            f"the root is {size_mib:.0f} MiB, its partition {layout.ROOT_MIB} MiB:"
+            " take packages out of a layer"
+        )
+
+
+def _data(packing: Packing, log: Path) -> None:
+    image = packing.room / "data.ext4"
+    with image.open("wb") as out:
+        out.truncate(layout.DATA_MIB << 20)
+    options = f"hash_seed={layout.DATA_HASH_SEED},lazy_itable_init=1,lazy_journal_init=0"
+    features = "metadata_csum,64bit,^resize_inode,meta_bg"
+    run(
+        [
+            *("mkfs.ext4", "-q", "-F", "-L", "simpul-data", "-U", layout.DATA_UUID, "-m", "1"),
+            *("-O", features, "-E", options, "-J", "size=16", "-i", "16384", str(image)),
+        ],
+        log,
+        environment={**_stable(packing), "E2FSPROGS_FAKE_TIME": str(packing.epoch_seconds)},
+    )
+
+
+def _card(packing: Packing, log: Path) -> Path:
+    room = packing.room
+    config = room / "genimage.cfg"
+    config.write_text(layout.genimage_config())
+    for name in ("genimage-tmp", "genimage-root", "out"):
+        (room / name).mkdir()
+    run(
+        [
+            *("genimage", "--config", str(config), "--inputpath", str(room)),
+            *("--outputpath", str(room / "out"), "--tmppath", str(room / "genimage-tmp")),
+            *("--rootpath", str(room / "genimage-root")),
+        ],
+        log,
+        environment=_stable(packing),
+    )
+    return room / "out/card.img"
+
+
+def _stable(packing: Packing) -> Mapping[str, str]:
+    return {"SOURCE_DATE_EPOCH": str(packing.epoch_seconds), "MTOOLS_SKIP_CHECK": "1"}
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        raise BuildError(f"the root holds {len(found)} of {pattern} where one is needed")
+    return found[0]

@@ -1,0 +1,184 @@
+"""Builds the root, layer by layer; each layer's result is kept, and named by all that went into it.
+
+A layer is installed on the result of the layers below it and nothing else, whether that was built
+now or found in the cache, so both ways lead to the same bytes.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from provisioning.image.archive import Archives, resolve_packages
+from provisioning.image.overlay import overlay_files, write_overlay
+from provisioning.image.stack import Placed, Stack
+from provisioning.image.steps import Steps, run
+
+_FORMAT = "1"  # raised when this module builds the same inputs differently
+_FAILED_PACKAGE = re.compile(r"dpkg: error processing (?:package|archive) (?P<name>\S+)")
+
+
+class Stage(Struct, frozen=True, kw_only=True):
+    """One layer with the key of its result."""
+
+    placed: Placed
+    key: str
+    excluded: tuple[str, ...]
+
+
+class Builder(Struct, frozen=True, kw_only=True):
+    """What all stages of one build share."""
+
+    archives: Archives
+    stages: Path
+    """Results, by key."""
+    project: Path
+    epoch_seconds: int
+    agent: Path | None = None
+    """A tree that holds the agent's release as it lies on a node."""
+    agent_hash: str = ""
+
+
+def plan(builder: Builder, stack: Stack) -> list[Stage]:
+    """Return the stages of `stack` with their keys. Raises ArchiveError, DefinitionError."""
+    stages: list[Stage] = []
+    key = hashlib.sha256(
+        f"{_FORMAT} {stack.flavour.architecture} {builder.epoch_seconds}".encode()
+    ).hexdigest()
+    names: list[str] = []
+    excluded: tuple[str, ...] = ()
+    for placed in stack.layers:
+        names += placed.packages
+        excluded += placed.layer.exclude
+        resolved = resolve_packages(builder.archives, names) if placed.packages else []
+        key = _key(key, builder, placed, resolved)
+        stages.append(Stage(placed=placed, key=key, excluded=excluded))
+    return stages
+
+
+def build_root(builder: Builder, stages: Sequence[Stage], steps: Steps) -> Path:
+    """Build what is not in the cache; return the tar of the whole root. Raises BuildError."""
+    builder.stages.mkdir(parents=True, exist_ok=True)
+    done = max(
+        (index for index, each in enumerate(stages, 1) if _tar(builder, each).exists()), default=0
+    )
+    for stage in stages[:done]:
+        steps.cached(f"layer {stage.placed.layer.name}")
+    for index, stage in enumerate(stages[done:], done):
+        below = _tar(builder, stages[index - 1]) if index else None
+        _build(builder, stage, below, steps)
+    return _tar(builder, stages[-1])
+
+
+def _build(builder: Builder, stage: Stage, below: Path | None, steps: Steps) -> None:
+    layer = stage.placed.layer
+    count = len(stage.placed.packages)
+    with (
+        steps.step(f"layer {layer.name}", f"{count} packages; {layer.description}") as log,
+        tempfile.TemporaryDirectory(prefix="simpul-stage-", dir=builder.stages) as name,
+    ):
+        room = Path(name)
+        room.chmod(0o755)  # an unprivileged build enters it under another user id
+        write_overlay(
+            stage.placed,
+            builder.project,
+            room / "overlay.tar",
+            epoch_seconds=builder.epoch_seconds,
+            further=builder.agent if layer.agent else None,
+        )
+        result = room / "root.tar"
+        run(
+            _mmdebstrap(builder, stage, below, room / "overlay.tar", result),
+            log,
+            environment={
+                "SOURCE_DATE_EPOCH": str(builder.epoch_seconds),
+                "TMPDIR": name,
+                "INITRD": "No",  # made once, by the layer that closes the root
+                **{f"SIMPUL_{key.upper()}": value for key, value in stage.placed.values.items()},
+            },
+            explain=lambda said: _explain(said, layer.name),
+        )
+        result.replace(_tar(builder, stage))
+
+
+def _mmdebstrap(
+    builder: Builder, stage: Stage, below: Path | None, overlay: Path, result: Path
+) -> list[str]:
+    room, packages = builder.archives, stage.placed.packages
+    command = ["mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--verbose"]
+    command += [f"--architectures={room.architecture}", "--format=tar", "--skip=update"]
+    command += [f"--variant={'custom' if below else 'essential'}"]
+    command += [f"--aptopt={text}" for text in ('APT::Install-Recommends "false"',)]
+    command += [f"--dpkgopt=path-exclude={path}" for path in stage.excluded]
+    command += ["--dpkgopt=force-confold", "--dpkgopt=force-unsafe-io"]
+    if below is None and packages:
+        command += [f"--include={','.join(packages)}"]
+    setup, customize = [], []
+    if below is not None:
+        unpack = "tar --extract --numeric-owner --preserve-permissions --exclude='./dev/*'"
+        setup.append(f'{unpack} --xattrs --xattrs-include="*" -C "$1" -f {_quoted(below)}')
+    setup += [
+        f'cp -a {_quoted(room.lists)}/. "$1/var/lib/apt/lists/"',
+        'mkdir -p "$1/var/cache/apt/archives/partial"',
+        f'cp -al {_quoted(room.packages)}/*.deb "$1/var/cache/apt/archives/"',
+    ]
+    if below is not None and packages:
+        customize.append(_install(packages))
+    customize.append(f'tar --extract --preserve-permissions -C "$1" -f {_quoted(overlay)}')
+    script = stage.placed.folder / "run"
+    if script.exists():
+        customize.append(f'{_quoted(script)} "$1"')
+    command += [f"--setup-hook={hook}" for hook in setup]
+    command += [f"--customize-hook={hook}" for hook in customize]
+    return [*command, "", str(result), str(room.sources)]
+
+
+def _install(packages: Sequence[str]) -> str:
+    """Return how mmdebstrap itself installs, for a root that it did not begin."""
+    return (
+        'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get --yes -o Dir::Bin::dpkg=env'
+        " -o DPkg::Options::=--unset=TMPDIR -o DPkg::Options::=dpkg"
+        f' -o DPkg::Chroot-Directory="$1" install {" ".join(packages)}'
+    )
+
+
+def _key(below: str, builder: Builder, placed: Placed, resolved: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    script = placed.folder / "run"
+    files = {
+        path: (mode, hashlib.sha256(content).hexdigest())
+        for path, (mode, content) in sorted(overlay_files(placed, builder.project).items())
+    }
+    inputs = {
+        "below": below,
+        "packages": placed.packages,
+        "resolved": resolved,
+        "values": placed.values,
+        "exclude": placed.layer.exclude,
+        "files": files,
+        "run": script.read_text("utf-8") if script.exists() else "",
+        "agent": builder.agent_hash if placed.layer.agent else "",
+    }
+    digest.update(json.dumps(inputs, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _tar(builder: Builder, stage: Stage) -> Path:
+    return builder.stages / f"{stage.placed.layer.name}-{stage.key[:24]}.tar"
+
+
+def _explain(said: str, layer: str) -> str:
+    package = _FAILED_PACKAGE.search(said)
+    if package:
+        return f"layer {layer}: the package {package['name']} cannot be set up:"
+    return f"layer {layer} failed:"
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
