@@ -21,3 +21,11 @@ class BuildError(SimpulError, RuntimeError):
 
 class ImageError(SimpulError, ValueError):
     """A finished image, or what lies beside it, is not what its description says."""
+
+
+class BundleError(SimpulError, ValueError):
+    """A bundle cannot be made of what was given."""
+
+
+class BundleKeyError(SimpulError, PermissionError):
+    """The keys that sign bundles are missing, open to others, or there already."""
