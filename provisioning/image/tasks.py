@@ -8,6 +8,7 @@ from rich.console import Console
 
 from provisioning.image.boot.tasks import boot
 from provisioning.image.build import Order, build_image, default_cache
+from provisioning.image.bundle_tasks import bundle, bundle_keys, bundle_trust
 from provisioning.image.emulation import ensure_arm64
 from provisioning.image.errors import DefinitionError
 
