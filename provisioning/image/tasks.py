@@ -67,4 +67,4 @@ def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
     return pairs
 
 
-image_tasks = Collection("image", build, prepare, boot)
+image_tasks = Collection("image", build, prepare, boot, bundle, bundle_keys, bundle_trust)
