@@ -1,13 +1,13 @@
 """Takes one card from whatever it holds to a verified node: the order of steps is the safety.
 
-Checks, screening, mark, wipe, ranges with their verification, identity, flush, samples of the whole
-once more, and the first block last. Until that block is written the card cannot be booted, and the
-mark in its place tells the next run where to go on.
+Checks, wipe, screening, mark, ranges with their verification, samples of the whole once more,
+identity, flush, and the first block last. Until that block is written the card cannot be booted,
+and the mark in its place tells the next run where to go on.
 """
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from provisioning.flash.device import Device
 from provisioning.flash.errors import CardError, RefusedError, StoppedError
 from provisioning.flash.fat import Patch
 from provisioning.flash.guards import Policy, refusals
+from provisioning.flash.image_map import ImageMap
 from provisioning.flash.journal import BLOCK_BYTES, Journal, begin_journal, find_journal
 from provisioning.flash.progress import Progress
 from provisioning.flash.ranges import Handles, Work, expect, write_ranges
@@ -31,7 +32,8 @@ from provisioning.flash.screen import Screening, screen_full, screen_quick
 from provisioning.flash.source import Source
 
 WIPE_BYTES = 2**20
-_SAMPLE_EVERY_BYTES = 8 * 2**20
+_SAMPLE_EVERY_BYTES = 2**20
+_SAMPLE_APART_BYTES = 32 * 2**10
 
 Identity = Callable[[], Iterable[Patch]]
 """Makes what one card has of its own; called once everything else is known to be good."""
@@ -106,12 +108,12 @@ def _make(job: Job, handles: Handles) -> None:
 def _finish(job: Job, handles: Handles) -> None:
     if job.stop.is_set():
         raise StoppedError("stopped before the end; put it in again and flash it: it goes on")
+    job.progress.enter("sampling")
+    check_samples(job.source, handles)
     job.progress.enter("identity")
-    patches = list(job.identity())
-    write_patches(handles, patches)
+    write_patches(handles, list(job.identity()))
     flush(handles.writer)
     job.progress.enter("finishing")
-    check_samples(job.source, handles, patches)
     write_first_block(job.source, handles)
 
 
@@ -142,8 +144,8 @@ def _wipe(handles: Handles, size_bytes: int) -> None:
     """Overwrite head and tail: no old partition table is left, whatever happens from here on."""
     zeros = aligned_buffer(WIPE_BYTES)
     tail_start = max(size_bytes - WIPE_BYTES, 0) // BLOCK_BYTES * BLOCK_BYTES
-    write_at(handles.writer, zeros[: size_bytes - tail_start], tail_start)
     write_at(handles.writer, zeros, 0)
+    write_at(handles.writer, zeros[: size_bytes - tail_start], tail_start)
     flush(handles.writer)
 
 
@@ -160,23 +162,29 @@ def write_patches(handles: Handles, patches: Iterable[Patch]) -> None:
         expect(handles, buffer, patch.offset_bytes)
 
 
-def check_samples(source: Source, handles: Handles, patches: Iterable[Patch]) -> None:
+def check_samples(source: Source, handles: Handles) -> None:
     """Read samples of every range once more, now that all is written. Raises CardError.
 
     A card that writes its end over its beginning has given back every range right after it was
     written; it cannot do so now.
     """
-    own = {patch.offset_bytes: patch.data for patch in patches}
     wanted = aligned_buffer(BLOCK_BYTES)
-    for part in source.map.ranges:
-        for offset in range(part.offset_bytes, part.end_bytes, _SAMPLE_EVERY_BYTES):
-            length = min(BLOCK_BYTES, part.end_bytes - offset)
-            if offset < BLOCK_BYTES:
-                continue
-            source.read_into(wanted[:length], offset)
-            wanted[length:] = bytes(BLOCK_BYTES - length)
-            wanted[:] = own.get(offset, bytes(wanted))
-            expect(handles, wanted, offset)
+    for offset in _sample_offsets(source.map):
+        length = min(BLOCK_BYTES, source.map.image_bytes - offset)
+        source.read_into(wanted[:length], offset)
+        wanted[length:] = bytes(BLOCK_BYTES - length)
+        expect(handles, wanted, offset)
+
+
+def _sample_offsets(image_map: ImageMap) -> Iterator[int]:
+    """Give a block of every MiB of every range, and its last, but no two close together."""
+    last = 0
+    for part in image_map.ranges:
+        end = (part.end_bytes - 1) // BLOCK_BYTES * BLOCK_BYTES
+        for offset in (*range(part.offset_bytes, end, _SAMPLE_EVERY_BYTES), end):
+            if offset - last >= _SAMPLE_APART_BYTES:
+                last = offset
+                yield offset
 
 
 def write_first_block(source: Source, handles: Handles) -> None:

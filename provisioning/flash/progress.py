@@ -11,6 +11,7 @@ Phase = Literal[
     "wiping",
     "writing",
     "verifying",
+    "sampling",
     "identity",
     "finishing",
     "done",
