@@ -17,8 +17,8 @@ ROOMS = ("node", "hub", "provisioning")
 VENDORS = {
     "picamera2": {"node.camera.picamera2_sensor"},
     "libcamera": {"node.camera.picamera2_sensor"},
-    "gpiozero": {"node.board.gpiozero_lines"},
-    "lgpio": {"node.board.gpiozero_lines"},
+    "gpiozero": {"node.board.gpiozero_lines", "node.board.lgpio_lines"},
+    "lgpio": {"node.board.lgpio_lines"},
     "av": {
         "node.camera.av_open",
         "node.camera.av_picture",

@@ -16,10 +16,13 @@ _PINS = ("lamp_pin", "button_pin", "tamper_pin")
 def lines_of(board: Board) -> OpenLines:
     """Return what opens the lines. Raises SettingsError when a package is missing."""
     check_board(board)
-    from node.board import gpiozero_lines  # noqa: PLC0415 - an adapter, chosen here
+    if board.adapter == "simulated":
+        from node.board.gpiozero_lines import open_mock  # noqa: PLC0415 - an adapter, chosen here
 
-    opens = {"gpiozero": gpiozero_lines.open_lgpio, "simulated": gpiozero_lines.open_mock}
-    return partial(opens[board.adapter], board)
+        return partial(open_mock, board)
+    from node.board.lgpio_lines import open_lgpio  # noqa: PLC0415 - as above
+
+    return partial(open_lgpio, board)
 
 
 def parse_board(values: Mapping[str, object]) -> Board:
@@ -32,7 +35,7 @@ def parse_board(values: Mapping[str, object]) -> Board:
 
 def check_board(board: Board) -> None:
     """Return when the adapter's packages are here; no line is touched. Raises SettingsError."""
-    for package in ("gpiozero", "lgpio"):
+    for package in ("gpiozero", "lgpio") if board.adapter == "gpiozero" else ("gpiozero",):
         if find_spec(package) is None:
             raise SettingsError(
                 f"board.adapter: {board.adapter} needs the package {package}; "

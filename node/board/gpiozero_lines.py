@@ -1,4 +1,4 @@
-"""The real lines: gpiozero's devices on a pin factory that is named, never the global one.
+"""Lines on gpiozero's devices, with a pin factory that is named, never the global one.
 
 Wiring: the lamp between its pin and ground (or from 3.3 V with `lamp_active_low`), button and
 tamper switch between their pins and ground, pulled up by the processor. The tamper switch is closed
@@ -7,11 +7,10 @@ while the box is closed, so that a cut wire reads as an open box.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
-import lgpio
 from gpiozero import LED, DigitalInputDevice, GPIOZeroError
 from gpiozero.pins import Factory
-from gpiozero.pins.lgpio import LGPIOFactory
 from gpiozero.pins.mock import MockFactory
 
 from node.board.lines import Levels
@@ -22,10 +21,21 @@ from node.settings import Board
 class GpiozeroLines:
     """Lines on `factory`; implements node.board.lines.Lines."""
 
-    def __init__(self, board: Board, factory: Factory, moved: Callable[[], None]) -> None:
-        """Claim the pins of `board`; `moved` is called from another thread. Raises BoardError."""
+    def __init__(
+        self,
+        board: Board,
+        factory: Factory,
+        moved: Callable[[], None],
+        *,
+        errors: tuple[type[Exception], ...] = (),
+    ) -> None:
+        """Claim the pins of `board`; `moved` is called from another thread. Raises BoardError.
+
+        `errors` are what the factory's own library raises.
+        """
         self._factory = factory
-        with _explained("cannot be claimed; is another program using them?"):
+        self._explained = partial(explained, errors=errors)
+        with self._explained("cannot be claimed; is another program using them?"):
             self._lamp = _lamp(board, factory)
             self._button = _contact(board.button_pin, factory, moved)
             self._lid = _contact(board.tamper_pin, factory, moved)
@@ -34,12 +44,12 @@ class GpiozeroLines:
         """Switch the lamp. Raises BoardError."""
         if self._lamp is None:
             return
-        with _explained("cannot be switched"):
+        with self._explained("cannot be switched"):
             self._lamp.on() if lit else self._lamp.off()
 
     def read(self) -> Levels:
         """Read both contacts: a closed one is low. Raises BoardError."""
-        with _explained("cannot be read"):
+        with self._explained("cannot be read"):
             return Levels(
                 pressed=self._button is not None and bool(self._button.is_active),
                 opened=self._lid is not None and not self._lid.is_active,
@@ -51,13 +61,6 @@ class GpiozeroLines:
             if device is not None:
                 device.close()
         self._factory.close()
-
-
-def open_lgpio(board: Board, moved: Callable[[], None]) -> GpiozeroLines:
-    """Return the lines of the header's chip, through lgpio. Raises BoardError."""
-    with _explained(f"/dev/gpiochip{board.chip} cannot be opened; see chip in [board]"):
-        factory = LGPIOFactory(chip=board.chip)
-    return GpiozeroLines(board, factory, moved)
 
 
 def open_mock(board: Board, moved: Callable[[], None]) -> GpiozeroLines:
@@ -83,8 +86,9 @@ def _contact(
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def explained(what: str, errors: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Raise BoardError for what gpiozero, the kernel and `errors` say."""
     try:
         yield
-    except (GPIOZeroError, lgpio.error, OSError) as error:
+    except (GPIOZeroError, OSError, *errors) as error:
         raise BoardError(f"board: lines {what}: {error}") from error

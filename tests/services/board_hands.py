@@ -8,7 +8,7 @@ import msgspec
 from gpiozero.pins.mock import MockFactory
 from services.gpio_sim import GpioSim
 
-from node.board.gpiozero_lines import GpiozeroLines, open_lgpio
+from node.board.gpiozero_lines import GpiozeroLines
 from node.settings import Board
 
 LAMP, BUTTON, TAMPER = 17, 27, 22
@@ -47,6 +47,8 @@ class SimHands:
         self._sim = sim
 
     def open_lines(self, board: Board, moved: Callable[[], None]) -> GpiozeroLines:
+        from node.board.lgpio_lines import open_lgpio  # noqa: PLC0415 - in the guest only
+
         return open_lgpio(msgspec.structs.replace(board, chip=self._sim.chip), moved)
 
     def contact(self, pin: int, *, closed: bool) -> None:
