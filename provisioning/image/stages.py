@@ -16,11 +16,12 @@ from pathlib import Path
 from msgspec import Struct
 
 from provisioning.image.archive import Archives, resolve_packages
+from provisioning.image.native import FOLDERS, native_tools
 from provisioning.image.overlay import overlay_files, write_overlay
 from provisioning.image.stack import Placed, Stack
 from provisioning.image.steps import Steps, run
 
-_FORMAT = "1"  # raised when this module builds the same inputs differently
+_FORMAT = "2"  # raised when this module builds the same inputs differently
 _FAILED_PACKAGE = re.compile(r"dpkg: error processing (?:package|archive) (?P<name>\S+)")
 
 
@@ -94,7 +95,7 @@ def _build(builder: Builder, stage: Stage, below: Path | None, steps: Steps) -> 
         )
         result = room / "root.tar"
         run(
-            _mmdebstrap(builder, stage, below, room / "overlay.tar", result),
+            _mmdebstrap(builder, stage, below, room),
             log,
             environment={
                 "SOURCE_DATE_EPOCH": str(builder.epoch_seconds),
@@ -107,9 +108,7 @@ def _build(builder: Builder, stage: Stage, below: Path | None, steps: Steps) -> 
         result.replace(_tar(builder, stage))
 
 
-def _mmdebstrap(
-    builder: Builder, stage: Stage, below: Path | None, overlay: Path, result: Path
-) -> list[str]:
+def _mmdebstrap(builder: Builder, stage: Stage, below: Path | None, work: Path) -> list[str]:
     room, packages = builder.archives, stage.placed.packages
     command = ["mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--verbose"]
     command += [f"--architectures={room.architecture}", "--format=tar", "--skip=update"]
@@ -128,15 +127,23 @@ def _mmdebstrap(
         'mkdir -p "$1/var/cache/apt/archives/partial"',
         f'cp -al {_quoted(room.packages)}/*.deb "$1/var/cache/apt/archives/"',
     ]
+    tools = native_tools(work / "tools") if packages else None
+    if tools is not None:
+        setup.append(f'cp -a {_quoted(tools)}/. "$1/"')
     if below is not None and packages:
         customize.append(_install(packages))
-    customize.append(f'tar --extract --preserve-permissions -C "$1" -f {_quoted(overlay)}')
+    if tools is not None:
+        programs, libraries, loader = FOLDERS
+        customize.append(f'rm -rf "$1/{programs}"/* "$1/{libraries}" "$1/{loader}"')
+    customize.append(
+        f'tar --extract --preserve-permissions -C "$1" -f {_quoted(work / "overlay.tar")}'
+    )
     script = stage.placed.folder / "run"
     if script.exists():
         customize.append(f'{_quoted(script)} "$1"')
     command += [f"--setup-hook={hook}" for hook in setup]
     command += [f"--customize-hook={hook}" for hook in customize]
-    return [*command, "", str(result), str(room.sources)]
+    return [*command, "", str(work / "root.tar"), str(room.sources)]
 
 
 def _install(packages: Sequence[str]) -> str:
