@@ -30,11 +30,10 @@ class Order(Struct, frozen=True, kw_only=True):
 
     def all_values(self) -> Mapping[str, str]:
         """Return the values of variables, with those that follow from the order itself."""
-        own = {
+        return {
             "update.compatible": f"simpul-{self.variant}-{self.flavour}",
-            "update.version": self.version,
+            **self.values,
         }
-        return {**own, **self.values}
 
     @property
     def title(self) -> str:

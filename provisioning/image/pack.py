@@ -148,6 +148,9 @@ mkdir -p boot/firmware
 echo {shlex.quote(identity.image_id)} > usr/lib/simpul/image-id
 printf 'IMAGE_ID="simpul-%s-%s"\\nIMAGE_VERSION="%s"\\n' {shlex.quote(identity.flavour)} \\
     {shlex.quote(identity.variant)} {shlex.quote(identity.version)} >> usr/lib/os-release
+[ ! -e etc/rauc/system.conf ] || \\
+    sed -i s/^min-bundle-version=.*/min-bundle-version={shlex.quote(identity.version)}/ \\
+        etc/rauc/system.conf
 mkfs.erofs {times} --quiet {shlex.quote(str(image))} .
 """
     command = ["sh", "-c", script]
