@@ -60,8 +60,18 @@ def _parser() -> argparse.ArgumentParser:
     add("camera", _camera, "Run the camera process; the agent starts it by itself.")
     add("check", _check, "Check a settings file; exit 0 only when the agent would run with it.")
     add("schema", _schema, "Print the JSON Schema of the settings file.")
+    _add_enrol(commands.add_parser("enrol", help="One step of an enrolment; the station calls it."))
     _add_lamp(commands.add_parser("lamp", help="Show one pattern on the lamp, without an agent."))
     return parser
+
+
+def _add_enrol(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_enrol)
+    parser.add_argument(
+        "step",
+        choices=("request", "install"),
+        help="request: make the keys, print what is to be signed; install: read the papers.",
+    )
 
 
 def _add_lamp(parser: argparse.ArgumentParser) -> None:
@@ -142,6 +152,12 @@ def _camera(options: argparse.Namespace) -> int:
     from node.camera.process import run_camera_process  # noqa: PLC0415 - numpy stays out of the agent
 
     return run_camera_process(options.config)
+
+
+def _enrol(options: argparse.Namespace) -> int:
+    from node.enrol.command import run  # noqa: PLC0415 - only this command needs it
+
+    return run(options.step)
 
 
 def _lamp(options: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ from provisioning.command.words import HELP, find_task, read_values
 COMMANDS = {
     "authority": "provisioning.authority.tasks:authority_tasks",
     "cards": "provisioning.flash.tasks:cards",
+    "checklist": "provisioning.enrol.tasks:show_checklist",
     "demo": "provisioning.tasks:demo",
     "enrol": "provisioning.enrol.tasks:enrol_node",
     "flash": "provisioning.flash.tasks:flash",

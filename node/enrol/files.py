@@ -1,37 +1,33 @@
 """Writes the node's papers so that a power cut leaves the old or the new, never a part."""
 
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
+
+from node.install.durable import fsync_directory, write_new
 
 _SCRUBBED = b"#cloud-config\n# Overwritten at the enrolment of this node.\n"
 
 
 def write_whole(file: Path, content: bytes, *, mode: int) -> None:
-    """Replace `file` in one step: fsync, rename(2), fsync of the folder. Raises OSError."""
-    descriptor, beside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fchmod(out.fileno(), mode)
-            os.fsync(out.fileno())
-        rename_whole(Path(beside), file)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            Path(beside).unlink()
-        raise
+    """Replace `file` in one step (fsync, rename, fsync of the folder). Raises OSError."""
+    beside = file.with_name(f".{file.name}.new")
+    beside.unlink(missing_ok=True)
+    write_new(beside, (content,), mode)
+    rename_whole(beside, file)
+
+
+def settle(*files: Path) -> None:
+    """See on the card what another program wrote. Raises OSError."""
+    for file in files:
+        with file.open("rb") as written:
+            os.fsync(written.fileno())
+        fsync_directory(file.parent)
 
 
 def rename_whole(old: Path, new: Path) -> None:
     """Rename within one folder, and see it on the card before returning. Raises OSError."""
     old.rename(new)
-    directory = os.open(new.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    fsync_directory(new.parent)
 
 
 def scrub(file: Path) -> None:

@@ -1,9 +1,7 @@
 """Installs the papers that the station signed, and ends the life of the seed."""
 
 import os
-import shutil
 import ssl
-import subprocess
 from pathlib import Path
 
 import msgspec
@@ -11,7 +9,8 @@ from msgspec import Struct
 
 from node.enrol.errors import EnrolError, PapersError
 from node.enrol.files import rename_whole, scrub, write_whole
-from node.enrol.places import Places, pending
+from node.enrol.places import PENDING, Places, pending
+from node.enrol.programs import run_program
 
 PAPERS_BYTES_MAX = 1_048_576
 _PUBLIC = 0o644
@@ -33,7 +32,6 @@ class Papers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Installed(Struct, frozen=True, kw_only=True):
     """What was done; `unscrubbed` lists seeds that could not be overwritten, and why."""
 
-    node_key: str
     unscrubbed: tuple[str, ...] = ()
 
 
@@ -51,57 +49,73 @@ def install(places: Places, papers: Papers) -> Installed:
     Everything is checked before anything is replaced. The caller has sshd read its files again.
     """
     try:
-        _install_mqtt(places, papers)
-        _install_ssh(places, papers)
+        mqtt_key, host_key = _key_at_hand(places.mqtt_key), _key_at_hand(places.host_key)
+        authority = _stage(places.authority, papers.mqtt_authority)
+        certificate = _stage(places.mqtt_certificate, papers.mqtt_certificate)
+        host_certificate = _stage(places.host_certificate, papers.ssh_host_certificate)
+        _check_mqtt(certificate, authority, mqtt_key)
+        _check_ssh(host_certificate, host_key)
+        for waiting in (authority, certificate, host_certificate):
+            _move_in(waiting)
+        _move_in(mqtt_key)
+        _move_in(_public(host_key))
+        _move_in(host_key)
+        _name_host_key(places)
         places.token.unlink(missing_ok=True)
-        left = tuple(_scrub(file) for file in places.seeds())
+        left = tuple(filter(None, map(_scrub, places.seeds())))
+        for memory in places.memories():
+            memory.unlink()
     except OSError as error:
         if isinstance(error, EnrolError):
             raise
         raise EnrolError(f"{error.filename}: {error.strerror}; enrol this node again") from error
-    return Installed(node_key=str(places.mqtt_key), unscrubbed=tuple(filter(None, left)))
+    return Installed(unscrubbed=left)
 
 
 def reload_sshd() -> None:
     """Have sshd read its files again, once it finds them good. Raises EnrolError."""
-    for command in ([_SSHD, "-t"], [shutil.which("systemctl") or "systemctl", "reload", "ssh"]):
-        try:
-            subprocess.run(command, check=True, capture_output=True, text=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            said = getattr(error, "stderr", "") or error
-            raise EnrolError(f"{' '.join(command)}: {said}; sshd keeps its old key") from error
+    run_program(_SSHD, "-t")
+    run_program("systemctl", "reload", "ssh")
 
 
-def _install_mqtt(places: Places, papers: Papers) -> None:
-    key = _key_at_hand(places.mqtt_key)
-    for name, text in (("mqtt.pem", papers.mqtt_certificate), ("ca.pem", papers.mqtt_authority)):
-        beside = places.identity / f"{name}.pending"
-        write_whole(beside, text.encode(), mode=_PUBLIC)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+def _stage(file: Path, text: str) -> Path:
+    waiting = pending(file)
+    write_whole(waiting, text.strip().encode() + b"\n", mode=_PUBLIC)
+    return waiting
+
+
+def _check_mqtt(certificate: Path, authority: Path, key: Path) -> None:
+    """See that the papers are of this node's key and of their authority; the clock may be wrong."""
     try:
-        context.load_cert_chain(places.identity / "mqtt.pem.pending", key, lambda: "none")
-        context.load_verify_locations(places.identity / "ca.pem.pending")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, lambda: "none")
     except (ssl.SSLError, ValueError) as error:
         raise PapersError(f"the certificate is not of this node's key: {error}") from error
-    for name in ("ca.pem", "mqtt.pem"):
-        rename_whole(places.identity / f"{name}.pending", places.identity / name)
-    if key != places.mqtt_key:
-        rename_whole(key, places.mqtt_key)
+    try:
+        run_program(
+            *("openssl", "verify", "-no_check_time", "-purpose", "sslclient"),
+            *("-CAfile", authority, certificate),
+        )
+    except EnrolError as error:
+        raise PapersError(f"the certificate is not of the authority beside it: {error}") from error
 
 
-def _install_ssh(places: Places, papers: Papers) -> None:
-    key = _key_at_hand(places.host_key)
-    certificate = places.host_key.with_name(places.host_key.name + "-cert.pub")
-    write_whole(certificate, papers.ssh_host_certificate.strip().encode() + b"\n", mode=_PUBLIC)
-    if key != places.host_key:
-        public = key.with_name(key.name + ".pub")
-        rename_whole(public, places.host_key.with_name(places.host_key.name + ".pub"))
-        rename_whole(key, places.host_key)
+def _check_ssh(certificate: Path, key: Path) -> None:
+    try:
+        said = run_program("ssh-keygen", "-L", "-f", certificate)
+        fingerprint = run_program("ssh-keygen", "-l", "-f", _public(key)).split()[1]
+    except EnrolError as error:
+        raise PapersError(f"the SSH certificate cannot be read: {error}") from error
+    if "host certificate" not in said or f"Public key: ED25519-CERT {fingerprint}\n" not in said:
+        raise PapersError("the SSH certificate is not one of this node's host key")
+
+
+def _name_host_key(places: Places) -> None:
+    """Tell sshd of the certified key, and end the key that lay on the card."""
     places.sshd_host.parent.mkdir(parents=True, exist_ok=True)
-    named = f"HostKey {places.host_key}\nHostCertificate {certificate}\n"
+    named = f"HostKey {places.host_key}\nHostCertificate {places.host_certificate}\n"
     write_whole(places.sshd_host, named.encode(), mode=_PUBLIC)
     for old in (places.root / "etc/ssh").glob("ssh_host_*_key*"):
-        old.unlink()  # the key that lay on the card
+        old.unlink()
 
 
 def _key_at_hand(file: Path) -> Path:
@@ -111,6 +125,16 @@ def _key_at_hand(file: Path) -> Path:
         if each.exists():
             return each
     raise EnrolError(f"{waiting}: no key waits for these papers; run the enrolment again")
+
+
+def _move_in(file: Path) -> None:
+    """Rename what was pending to its own name; what is in use already stays."""
+    if PENDING in file.name:
+        rename_whole(file, file.with_name(file.name.replace(PENDING, "")))
+
+
+def _public(key: Path) -> Path:
+    return key.with_name(key.name + ".pub")
 
 
 def _scrub(file: Path) -> str:

@@ -7,6 +7,7 @@ from msgspec import Struct
 # Where cloud-init's NoCloud source finds a seed on the images we know.
 _SEEDS = ("boot/firmware", "boot", "var/lib/cloud/seed/nocloud")
 _COPIES = "var/lib/cloud/instances"
+PENDING = ".pending"
 
 
 class Places(Struct, frozen=True):
@@ -35,6 +36,16 @@ class Places(Struct, frozen=True):
         return self.identity / "mqtt.key"
 
     @property
+    def mqtt_certificate(self) -> Path:
+        """The certificate of that key (PEM)."""
+        return self.identity / "mqtt.pem"
+
+    @property
+    def authority(self) -> Path:
+        """The authority by which the broker is known (PEM)."""
+        return self.identity / "ca.pem"
+
+    @property
     def ssh(self) -> Path:
         """The folder of the authority's public parts and the certified host key."""
         return self.root / "etc/ssh/simpul"
@@ -45,19 +56,27 @@ class Places(Struct, frozen=True):
         return self.ssh / "host_ed25519_key"
 
     @property
+    def host_certificate(self) -> Path:
+        """The certificate of that key."""
+        return self.ssh / "host_ed25519_key-cert.pub"
+
+    @property
     def sshd_host(self) -> Path:
         """The part of sshd's configuration that names the host key."""
         return self.root / "etc/ssh/sshd_config.d/20-simpul-host.conf"
 
     def seeds(self) -> list[Path]:
-        """Return the files there are that hold what the seed brought."""
+        """Return the seeds there are, which cloud-init goes on reading, and its copies of them."""
         files = [self.root / folder / "user-data" for folder in _SEEDS]
-        names = ("user-data.txt", "user-data.txt.i", "cloud-config.txt")
-        for name in names:
+        for name in ("user-data.txt", "user-data.txt.i", "cloud-config.txt"):
             files += (self.root / _COPIES).glob(f"*/{name}")
         return [file for file in files if file.is_file()]
 
+    def memories(self) -> list[Path]:
+        """Return cloud-init's pickled memories of the seed; it makes a new one when missing."""
+        return list((self.root / _COPIES).glob("*/obj.pkl"))
+
 
 def pending(file: Path) -> Path:
-    """Return where a key waits until its certificate has come."""
-    return file.with_name(file.name + ".pending")
+    """Return where a key or paper waits until all of them have come."""
+    return file.with_name(file.name + PENDING)

@@ -1,5 +1,6 @@
 """The tasks `simpul authority ...`; each hands over to the module that does the work."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -197,18 +198,19 @@ def technician(  # noqa: PLR0913, PLR0917 - the options of a command line
 
 
 @task(
-    positional=["request"],
+    positional=["request", "names"],
+    iterable=["names"],
     help=_help("passphrase-file", "dry-run")
     | {
         "request": "Certificate request (PEM) made at the broker; its CN is the first name.",
-        "names": "Host names and addresses of the broker, with commas between.",
+        "names": "Host names and addresses of the broker.",
         "output": "File for the certificate (PEM).",
     },
 )
 def broker(  # noqa: PLR0913, PLR0917 - as above
     _context: Context,
     request: str,
-    names: str,
+    names: Sequence[str],
     output: str = "broker.pem",
     directory: str = str(AUTHORITY_DIRECTORY),
     register: str = str(REGISTER_FILE),
@@ -217,17 +219,49 @@ def broker(  # noqa: PLR0913, PLR0917 - as above
 ) -> None:
     """Certify a broker from its request; its key never leaves it either."""
     asked = _read(Path(request)).encode()
-    listed = [name.strip() for name in names.split(",") if name.strip()]
-    if not listed:
-        raise AuthorityError("--names is empty; name the broker's host, then its other names")
+    if not names:
+        raise AuthorityError("no name; write the broker's host name, then its other names")
     if dry_run:
-        _say(f"would certify {request} for {', '.join(listed)} in {output}")
+        _say(f"would certify {request} for {', '.join(names)} in {output}")
         return
     passphrase = read_passphrase(_file(passphrase_file))
     signer = _authority(directory, register).unlock(passphrase, "mqtt")
-    certificate = signer.mqtt_broker(listed, asked)
+    certificate = signer.mqtt_broker(list(names), asked)
     _write({Path(output): certificate})
     _say(f"wrote {output}")
+
+
+@task(
+    positional=["name", "request"],
+    help=_help("passphrase-file", "dry-run")
+    | {
+        "name": "Who it is to the broker, such as collector or office-ayu; no node's name.",
+        "request": "Certificate request (PEM) with this CN; its key stays where it was made.",
+        "output": "File for the certificate (PEM); else NAME.pem.",
+    },
+)
+def client(  # noqa: PLR0913, PLR0917 - as above
+    _context: Context,
+    name: str,
+    request: str,
+    output: str = "",
+    directory: str = str(AUTHORITY_DIRECTORY),
+    register: str = str(REGISTER_FILE),
+    passphrase_file: str = "",
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> None:
+    """Certify a client of the broker that is no node: the collector, a station, a colleague."""
+    file = Path(output or f"{name}.pem")
+    asked = _read(Path(request)).encode()
+    authority = _authority(directory, register)
+    if authority.register.host_keys(name):
+        raise AuthorityError(f"{name} is a node; simpul enrol {name} certifies it")
+    if dry_run:
+        _say(f"would certify {request} for {name} in {file}")
+        return
+    signer = authority.unlock(read_passphrase(_file(passphrase_file)), "mqtt")
+    _write({file: signer.mqtt_client(name, asked)})
+    _say(f"wrote {file}")
 
 
 @task(
@@ -257,7 +291,7 @@ def export(
 
 
 authority_tasks = Collection("authority")
-for each in (init, status, rotate, revoke, publish, technician, broker, export):
+for each in (init, status, rotate, revoke, publish, technician, broker, client, export):
     authority_tasks.add_task(each)
 
 

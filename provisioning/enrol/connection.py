@@ -2,6 +2,8 @@
 
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -11,6 +13,7 @@ from provisioning.seed.seed import TECHNICIAN
 
 _CONNECT_TIMEOUT_S = 10
 _COMMAND_TIMEOUT_S = 120
+_SAID_CHARACTERS_MAX = 500
 _PROGRAM = ("sudo", "-n", "/opt/simpul/current/bin/simpul-node")
 SSH_PORT = 22
 
@@ -37,10 +40,11 @@ def pinned(node: str, public_key: str, krl: bytes) -> Trust:
     return Trust(known_hosts=f"{node} {public_key}\n".encode(), krl=krl)
 
 
-def run_on(reach: Reach, node: str, trust: Trust, command: list[str], given: bytes = b"") -> bytes:
-    """Run `command` on the node with `given` as its input; return its output.
+@contextmanager
+def ssh_options(reach: Reach, node: str, trust: Trust) -> Iterator[list[str]]:
+    """Give the options by which ssh(1) believes `trust` and nothing else, while they are needed.
 
-    There is no trust on first use: an unknown or changed host key ends the call. Raises EnrolError.
+    There is no trust on first use: an unknown or changed host key ends a connection.
     """
     with tempfile.TemporaryDirectory() as directory:
         known_hosts, krl = Path(directory, "known_hosts"), Path(directory, "revoked.krl")
@@ -58,12 +62,19 @@ def run_on(reach: Reach, node: str, trust: Trust, command: list[str], given: byt
             "ServerAliveInterval": str(_CONNECT_TIMEOUT_S),
             "LogLevel": "ERROR",
         }
-        line = ["ssh", "-F", "/dev/null", "-T", "-p", str(reach.port), "-l", reach.user]
         if reach.identity_file:
-            line += ["-i", reach.identity_file, "-o", "IdentitiesOnly=yes"]
+            options |= {"IdentityFile": reach.identity_file, "IdentitiesOnly": "yes"}
+        words = ["-F", "/dev/null"]
         for key, value in options.items():
-            line += ["-o", f"{key}={value}"]
-        return _call([*line, "--", reach.host, *command], given, f"{node} at {reach.host}")
+            words += ["-o", f"{key}={value}"]
+        yield words
+
+
+def run_on(reach: Reach, node: str, trust: Trust, command: list[str], given: bytes = b"") -> bytes:
+    """Run `command` on the node with `given` as its input; return its output. Raises EnrolError."""
+    with ssh_options(reach, node, trust) as options:
+        where = ["-T", "-p", str(reach.port), "-l", reach.user, "--", reach.host]
+        return _call(["ssh", *options, *where, *command], given, f"{node} at {reach.host}")
 
 
 def _call(line: list[str], given: bytes, who: str) -> bytes:
@@ -78,6 +89,6 @@ def _call(line: list[str], given: bytes, who: str) -> bytes:
             f"{who}: no end within {_COMMAND_TIMEOUT_S} s; look at the cable"
         ) from error
     except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip()[-500:]
+        said = error.stderr.decode(errors="replace").strip()[-_SAID_CHARACTERS_MAX:]
         raise EnrolError(f"{who}: {said or f'exit status {error.returncode}'}") from error
     return done.stdout

@@ -38,7 +38,6 @@ class Request(Struct, frozen=True, kw_only=True):
 class Installed(Struct, frozen=True, kw_only=True):
     """What a node says after `simpul-node enrol install`."""
 
-    node_key: str
     unscrubbed: tuple[str, ...] = ()
 
 

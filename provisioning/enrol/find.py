@@ -1,11 +1,13 @@
 """Finds a node on the cable or the LAN: whoever shows the host key that its card was given."""
 
-import ipaddress
+import re
 import socket
+import struct
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 
 import msgspec
 
@@ -15,6 +17,11 @@ from provisioning.inventory import Node
 
 _SCAN_TIMEOUT_S = 3
 _PAUSE_S = 1.0
+_ECHO_WAIT_S = 0.5
+_ALL_NODES = "ff02::1"
+_ECHO_REQUEST = struct.pack("!BBHHH", 128, 0, 0, 0, 1)  # RFC 4443; the kernel adds id and checksum
+_ECHO_REPLY = 129
+_SCANNED = re.compile(r"(?:\[(?P<inner>[^]\s]+)\]:\d+|(?P<host>\S+)) (?P<key>ssh-ed25519 \S+)")
 
 
 class Neighbour(msgspec.Struct, frozen=True):
@@ -36,20 +43,23 @@ def wait_for_node(
 ) -> tuple[str, str]:
     """Return the address at which a machine shows one of `keys`, and which one.
 
-    Asked are `address` alone when given, else the inventory's, else the node's name by DNS and mDNS
-    and then everybody the LAN has shown (ARP, NDP). Raises EnrolError after `timeout_s`.
+    Asked are `address` alone when given, else the inventory's, else everybody of `candidates`.
+    Raises EnrolError after `timeout_s`.
     """
     end_mono = time.monotonic() + timeout_s
     pause = threading.Event()  # nothing announces a machine that comes up
-    asked: list[str] = []
+    named = address or node.address
+    asked: dict[str, None] = {}
     while True:
-        for each in [address or node.address] if address or node.address else candidates(node.name):
+        hosts = [named] if named else candidates(node.name)
+        for each in hosts:
             if each not in asked:
-                asked.append(each)
+                asked[each] = None
                 say(f"{node.name}: looking at {each}")
-            shown = host_key(each, port)
-            if shown in keys:
-                return each, shown
+        shown = host_keys(hosts, port)
+        for host in hosts:
+            if shown.get(host) in keys:
+                return host, shown[host]
         if time.monotonic() >= end_mono:
             raise EnrolError(
                 f"{node.name}: nobody with its key within {timeout_s:g} s"
@@ -59,8 +69,12 @@ def wait_for_node(
         pause.wait(_PAUSE_S)
 
 
-def candidates(name: str) -> Iterable[str]:
-    """Return addresses at which a node of this name may be, the likeliest first."""
+def candidates(name: str) -> list[str]:
+    """Return the addresses at which a node may be, the likeliest first.
+
+    Its name by mDNS and DNS, as far as this system resolves them; every machine on a cable or LAN
+    that answers to all nodes (IPv6; it takes no DHCP); and whoever spoke to this one before.
+    """
     found: dict[str, None] = {}
     for host in (f"{name}.local", name):
         try:
@@ -68,12 +82,46 @@ def candidates(name: str) -> Iterable[str]:
         except OSError:
             continue
         found.update(dict.fromkeys(str(answer[4][0]) for answer in answers))
+    found.update(dict.fromkeys(machines_on_links()))
     try:
         shown = subprocess.run(["ip", "-json", "neigh"], capture_output=True, check=True).stdout  # noqa: S607 - as found on PATH
     except (OSError, subprocess.CalledProcessError):
         return list(found)
     found.update(dict.fromkeys(parse_neighbours(shown)))
     return list(found)
+
+
+def machines_on_links(wait_s: float = _ECHO_WAIT_S) -> list[str]:
+    """Return the link-local addresses that answer an echo request to all nodes (RFC 4291, 2.7.1).
+
+    [] where this user may send none.
+    """
+    echo = _echo_socket()
+    if echo is None:
+        return []
+    end_mono = time.monotonic() + wait_s
+    found: dict[str, None] = {}
+    with echo:
+        for index, _ in socket.if_nameindex():
+            with suppress(OSError):  # this one has no IPv6, or is down
+                echo.sendto(_ECHO_REQUEST, (_ALL_NODES, 0, 0, index))
+        while (left_s := end_mono - time.monotonic()) > 0:
+            echo.settimeout(left_s)
+            try:
+                answer, sender = echo.recvfrom(256)
+            except OSError:  # nobody else within the time
+                break
+            if answer[:1] == bytes([_ECHO_REPLY]):
+                found[f"{sender[0]}%{socket.if_indextoname(sender[3])}"] = None
+    return list(found)
+
+
+def _echo_socket() -> socket.socket | None:
+    """Return a socket for echo requests: users may have one (icmp(7)), else root may."""
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
+        with suppress(OSError):
+            return socket.socket(socket.AF_INET6, kind, socket.IPPROTO_ICMPV6)
+    return None
 
 
 def parse_neighbours(text: bytes) -> list[str]:
@@ -83,34 +131,34 @@ def parse_neighbours(text: bytes) -> list[str]:
     """
     try:
         neighbours = msgspec.json.decode(text or b"[]", type=list[Neighbour])
-        return [
-            f"{each.dst}%{each.dev}" if _needs_scope(each.dst) else each.dst
-            for each in neighbours
-            if "FAILED" not in each.state
-        ]
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise EnrolError(
             f"ip -json neigh answers what its manual does not know: {error}"
         ) from error
+    return [
+        f"{each.dst}%{each.dev}" if each.dst.startswith("fe80:") else each.dst
+        for each in neighbours
+        if "FAILED" not in each.state
+    ]
 
 
-def host_key(host: str, port: int) -> str:
-    """Return the ed25519 host key that `host` shows, "" when it shows none (ssh-keyscan(1)).
+def host_keys(hosts: Iterable[str], port: int) -> dict[str, str]:
+    """Return the ed25519 host key that each of `hosts` shows, asked all at once (ssh-keyscan(1)).
 
     Whether it also holds the private key is proven by the connection that follows.
     """
-    line = ["ssh-keyscan", "-T", str(_SCAN_TIMEOUT_S), "-t", "ed25519", "-p", str(port), host]
+    line = ["ssh-keyscan", "-T", str(_SCAN_TIMEOUT_S), "-t", "ed25519", "-p", str(port), "--"]
+    asked = [host for host in hosts if not host.startswith("-")]
+    if not asked:
+        return {}
     try:
-        shown = subprocess.run(line, capture_output=True, check=False, text=True).stdout
+        shown = subprocess.run([*line, *asked], capture_output=True, check=False, text=True).stdout
     except OSError as error:
         raise EnrolError("ssh-keyscan is missing; apt-get install openssh-client") from error
-    for each in shown.splitlines():
-        words = each.split()
-        if not each.startswith("#") and len(words) == 3:  # noqa: PLR2004 - host, kind, key
-            return " ".join(words[1:])
-    return ""
+    return parse_scan(shown)
 
 
-def _needs_scope(address: str) -> bool:
-    parsed = ipaddress.ip_address(address)
-    return parsed.version == 6 and parsed.is_link_local  # noqa: PLR2004 - IPv6
+def parse_scan(text: str) -> dict[str, str]:
+    """Return host -> key of what ssh-keyscan prints: `host kind key` or `[host]:port kind key`."""
+    matches = filter(None, map(_SCANNED.fullmatch, text.splitlines()))
+    return {match["inner"] or match["host"]: match["key"] for match in matches}

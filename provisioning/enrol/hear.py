@@ -1,6 +1,7 @@
-"""Waits at the broker until a new node has said everything that the checklist asks."""
+"""Listens at the broker for everything that a new node says of itself."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,11 +21,18 @@ class Ear:
         self._fleet = Fleet()
         self._changed = threading.Condition()
         self.still = b""
+        self.since_mono = time.monotonic()
+        self.complete_mono = float("inf")
 
     @property
     def view(self) -> NodeView:
         """What is known of the node."""
         return self._fleet.nodes.get(self._node) or NodeView(node=self._node)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that the node's birth announces was heard."""
+        return self.complete_mono != float("inf")
 
     def hear(self, topic: str, payload: bytes) -> None:
         """Take in a message, of this node only."""
@@ -35,27 +43,21 @@ class Ear:
             self._fleet.hear(topic, payload)
             if parsed[1] == "frame":
                 self.still = payload
+            if not self.complete and _is_complete(self.view):
+                self.complete_mono = time.monotonic()
             self._changed.notify_all()
 
-    def wait_online(self, timeout_s: float) -> bool:
-        """Return whether the node's birth came within the time."""
+    def wait_change(self, timeout_s: float) -> None:
+        """Return when the node said something, or after the time."""
         with self._changed:
-            return self._changed.wait_for(self._online, timeout_s)
+            self._changed.wait(timeout_s)
 
-    def wait_complete(self, timeout_s: float) -> bool:
-        """Return whether everything the node's birth announces was heard within the time."""
-        with self._changed:
-            return self._changed.wait_for(self._complete, timeout_s)
 
-    def _online(self) -> bool:
-        return bool(self.view.state and self.view.state.online)
-
-    def _complete(self) -> bool:
-        view = self.view
-        if view.state is None or not view.state.online or view.health is None:
-            return False
-        camera = not view.state.camera or (view.camera is not None and view.still_at is not None)
-        return camera and (not view.state.hotspot or view.wifi is not None)
+def _is_complete(view: NodeView) -> bool:
+    if view.state is None or not view.state.online or view.health is None:
+        return False
+    camera = not view.state.camera or (view.camera is not None and view.still_at is not None)
+    return camera and (not view.state.hotspot or view.wifi is not None)
 
 
 @contextmanager

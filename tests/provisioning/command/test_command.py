@@ -20,7 +20,7 @@ from provisioning.command.help import task_help
 from provisioning.command.words import Found, find_task, read_values
 
 ROOT = Path(__file__).parents[3]
-READING = {"authority status", "demo", "nodes", "status", "watch"}
+READING = {"authority status", "checklist", "demo", "nodes", "status", "watch"}
 
 
 @task(  # type: ignore[untyped-decorator]

@@ -1,0 +1,69 @@
+"""Attends a node from its birth at the broker to a finished checklist, at the technician's side."""
+
+import sys
+import time
+from datetime import UTC, datetime
+
+from msgspec import Struct
+from rich.console import Console
+from rich.live import Live
+
+from provisioning.enrol.checklist import Check, all_good, checklist
+from provisioning.enrol.hear import Ear, listening_for
+from provisioning.enrol.show import checklist_json, checklist_table, picture
+from provisioning.listen import BrokerAccess
+
+_REFRESH_S = 0.5
+_YES = frozenset({"y", "ya", "yes"})
+
+
+class Patience(Struct, frozen=True, kw_only=True):
+    """How long to wait for the birth and first words, and then for red to turn green, in s."""
+
+    birth_s: float = 300.0
+    settle_s: float = 30.0
+
+
+def attend(node: str, access: BrokerAccess, patience: Patience, *, as_json: bool) -> bool:
+    """Wait, show the checklist, and the picture at a terminal; return whether all is good.
+
+    Raises FleetError when the broker cannot be reached.
+    """
+    console = Console()
+    with listening_for(node, access) as ear:
+        if as_json:
+            while not _settled(ear, patience):
+                ear.wait_change(_REFRESH_S)
+        else:
+            with Live(console=console, auto_refresh=False, transient=True) as screen:
+                while not _settled(ear, patience):
+                    ear.wait_change(_REFRESH_S)
+                    screen.update(checklist_table(node, _checks(ear)), refresh=True)
+        confirmed = None
+        if ear.still and not as_json:
+            console.print(picture(ear.still, console))
+            confirmed = _ask(console) if sys.stdin.isatty() else None
+        checks = _checks(ear, confirmed=confirmed)
+    good = all_good(checks)
+    if as_json:
+        print(checklist_json(node, checks, good=good))  # noqa: T201 - the command's answer
+    else:
+        console.print(checklist_table(node, checks))
+    return good
+
+
+def _settled(ear: Ear, patience: Patience) -> bool:
+    """Tell whether waiting longer can change nothing, or has lasted long enough."""
+    now_mono = time.monotonic()
+    if not ear.complete:
+        return now_mono > ear.since_mono + patience.birth_s
+    return all_good(_checks(ear)) or now_mono > ear.complete_mono + patience.settle_s
+
+
+def _checks(ear: Ear, *, confirmed: bool | None = None) -> list[Check]:
+    return checklist(ear.view, now=datetime.now(UTC), view_confirmed=confirmed)
+
+
+def _ask(console: Console) -> bool:
+    answer = console.input("Apakah ini arah yang benar? / Is this the right view? [y/t] ")
+    return answer.strip().lower() in _YES

@@ -1,0 +1,46 @@
+"""Hands an enrolled node over to the playbook that sets it up and starts its agent."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from provisioning.enrol.connection import Reach, Trust, ssh_options
+from provisioning.enrol.errors import EnrolError
+from provisioning.inventory import Node
+
+PLAYBOOK_FILE = Path("playbooks/site.yml")
+_ACCOUNT = "root"
+
+
+def provision(playbook: Path, inventory: Path, node: Node, reach: Reach, trust: Trust) -> None:
+    """Run `playbook` for this node alone, over connections that believe `trust` only.
+
+    What Ansible says goes to standard error. Raises EnrolError when it fails.
+    """
+    where = {
+        "ansible_host": reach.host,
+        "ansible_port": reach.port,
+        "ansible_user": _ACCOUNT,
+    }
+    line = [
+        *(sys.executable, "-m", "ansible", "playbook", str(playbook)),
+        *("--inventory", str(inventory), "--limit", node.name),
+        *("--extra-vars", msgspec.json.encode(where).decode()),
+    ]
+    with ssh_options(reach, node.name, trust) as options:
+        # Ansible's own sharing of connections outlives its end; one host has no need of it.
+        environment = {
+            **os.environ,
+            "ANSIBLE_SSH_ARGS": shlex.join([*options, "-o", "ControlPath=none"]),
+        }
+        done = subprocess.run(line, check=False, env=environment, stdout=sys.stderr)
+    if done.returncode != 0:
+        raise EnrolError(
+            f"{node.name}: {playbook} ended with {done.returncode}; what is wrong stands above."
+            " It logs in as root: was your key certified with --provisioner?"
+            f" Then run simpul enrol {node.name} again"
+        )
