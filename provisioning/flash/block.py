@@ -20,6 +20,21 @@ _BLKROGET = 0x125E
 _BLKGETSIZE64 = 0x80081272
 _BLKGETDISKSEQ = 0x80081280
 _ALIGN_BYTES = 4096
+_PROTECTED = "write-protected (look for the little switch on the card)"
+_GONE = "no card there any more"
+_REASONS = {
+    errno.EBUSY: "in use: mounted, or held by another program; unmount it first",
+    errno.EACCES: "not permitted; run with sudo, or join the group disk",
+    errno.EPERM: "not permitted; run with sudo, or join the group disk",
+    errno.ENOENT: _GONE,
+    errno.ENXIO: _GONE,
+    errno.ENODEV: _GONE,
+    errno.ENOMEDIUM: _GONE,
+    errno.EROFS: _PROTECTED,
+    errno.EINVAL: "not a block device",
+    errno.EISDIR: "not a block device",
+    errno.ELOOP: "a symbolic link; name the device itself",
+}
 
 
 def aligned_buffer(size_bytes: int) -> memoryview:
@@ -107,7 +122,7 @@ def _difference(device: Device, descriptor: int) -> str:
         return "another card was put in since it was confirmed"
     if size_bytes != device.size_bytes:
         return f"has {size_bytes} bytes now and had {device.size_bytes}"
-    return "write-protected (look for the little switch on the card)" if read_only else ""
+    return _PROTECTED if read_only else ""
 
 
 def _ask(descriptor: int, request: int, layout: str) -> int:
@@ -117,19 +132,7 @@ def _ask(descriptor: int, request: int, layout: str) -> int:
 
 
 def _why(error: OSError) -> str:
-    match error.errno:
-        case errno.EBUSY:
-            return "in use: mounted, or held by another program; unmount it first"
-        case errno.EACCES | errno.EPERM:
-            return "not permitted; run with sudo, or join the group disk"
-        case errno.ENOENT | errno.ENXIO | errno.ENODEV | errno.ENOMEDIUM:
-            return "no card there any more"
-        case errno.EROFS:
-            return "write-protected (look for the little switch on the card)"
-        case errno.ELOOP:
-            return "a symbolic link; name the device itself"
-        case _:
-            return str(error.strerror)
+    return _REASONS.get(error.errno or 0, str(error.strerror))
 
 
 def _failed(what: str, offset_bytes: int | None, error: OSError) -> CardError:

@@ -6,6 +6,7 @@ calls writes it once everything else is known to be good.
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
@@ -20,7 +21,8 @@ from provisioning.flash.progress import Progress
 from provisioning.flash.source import Source
 
 CHUNK_BYTES = 2 * 2**20
-_CHECKPOINT_BYTES = 128 * 2**20
+# Each one flushes the card and the journal; more often they would pace the cards.
+_CHECKPOINT_SECONDS = 1.0
 
 
 class Handles(Struct, frozen=True):
@@ -138,7 +140,7 @@ def _verify(work: Work, todo: list[int], note: Callable[[list[int]], None]) -> N
     """Read back every range behind the writer; compare its SHA-256 with the map's."""
     buffer = aligned_buffer(CHUNK_BYTES)
     pending: list[int] = []
-    pending_bytes = 0
+    noted_mono = time.monotonic()
     for number in todo:
         part = work.source.map.ranges[number]
         sha256 = hashlib.sha256()
@@ -155,11 +157,10 @@ def _verify(work: Work, todo: list[int], note: Callable[[list[int]], None]) -> N
         if sha256.hexdigest() != part.sha256:
             raise _differs(work.source, part)
         pending.append(number)
-        pending_bytes += part.length_bytes
-        if pending_bytes >= _CHECKPOINT_BYTES or number == todo[-1]:
+        if time.monotonic() - noted_mono >= _CHECKPOINT_SECONDS or number == todo[-1]:
             flush(work.handles.writer)
             note(pending)
-            pending, pending_bytes = [], 0
+            pending, noted_mono = [], time.monotonic()
 
 
 def _differs(source: Source, part: Range) -> SimpulError:

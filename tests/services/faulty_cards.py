@@ -70,9 +70,13 @@ def faulty_card(memory: Path, size_bytes: int, **faults: int) -> Iterator[Faulty
 def _serve(
     stack: ExitStack, work: Path, memory: Path, options: dict[str, int]
 ) -> subprocess.Popen[bytes]:
-    words = [f"{key}={value}" for key, value in options.items()]
+    words = [f"{key}={value}" for key, value in options.items() if key != "bytes_per_second"]
     pid_file = work / "nbdkit.pid"
-    command = ["nbdkit", "-f", "-U", str(work / "socket"), "-P", str(pid_file), "python"]
+    command = ["nbdkit", "-f", "-U", str(work / "socket"), "-P", str(pid_file)]
+    if "bytes_per_second" in options:
+        command.append("--filter=rate")
+        words.append(f"rate={8 * options['bytes_per_second']}")
+    command.append("python")
     server = subprocess.Popen(
         [*command, str(_PLUGIN), f"memory={memory}", *words], stderr=subprocess.DEVNULL
     )

@@ -19,6 +19,11 @@ from provisioning.seed.seed import seed_node
 PASSPHRASE = b"a passphrase for tests"
 
 
+def make_authority(directory: Path) -> None:
+    """Make an authority and its register; it takes seconds, on purpose."""
+    Authority(directory / "authority", Register(directory / "register.db")).init(PASSPHRASE)
+
+
 def make_station(
     directory: Path,
     *,
@@ -26,15 +31,16 @@ def make_station(
     size_min_bytes: int = 1,
     stall_seconds: float = 60.0,
 ) -> Station:
-    """Return a station whose authority, register and journals lie in `directory`."""
+    """Return a station whose authority, register and journals lie in `directory`.
+
+    The authority is there already: `make_authority`, or a copy of what it made.
+    """
     register = Register(directory / "register.db")
     authority = Authority(directory / "authority", register)
-    if not authority.generations():
-        authority.init(PASSPHRASE)
     return Station(
         seeds=lambda node: seed_node(authority, node),
         register=register,
-        journals=directory / "journals",
+        journals=directory / "state" / "simpul" / "flash",
         policy=Policy(size_min_bytes=size_min_bytes, allow_loop=True),
         screening=screening,
         stall_seconds=stall_seconds,

@@ -76,12 +76,12 @@ BAD: dict[Screening, list[Case]] = {
 
 @pytest.mark.parametrize("screening", ["quick", "full", "none"])
 def test_bad_cards_never_boot_and_harm_no_other(
-    screening: Screening, image: CardImage, source: Source, tmp_path: Path
+    screening: Screening, image: CardImage, source: Source, station_directory: Path
 ) -> None:
     """One batch: all the bad cards, and a good one among them."""
-    station = make_station(tmp_path, screening=screening)
+    station = make_station(station_directory, screening=screening)
     cases = BAD[screening]
-    decoys = [tmp_path / "decoy-0", tmp_path / "decoy-1"]
+    decoys = [station_directory / "decoy-0", station_directory / "decoy-1"]
     for decoy in decoys:
         decoy.write_bytes(os.urandom(MIB))
     with ExitStack() as stack:
@@ -89,11 +89,11 @@ def test_bad_cards_never_boot_and_harm_no_other(
             stack.enter_context(loop_card(decoy))
         devices = []
         for number, case in enumerate(cases):
-            memory = tmp_path / f"bad-{number}"
+            memory = station_directory / f"bad-{number}"
             shutil.copy(image.plain, memory)  # it did boot before
             bad = stack.enter_context(faulty_card(memory, CARD_BYTES, **case.faults))
             devices.append(bad.device)
-        devices.append(stack.enter_context(loop_card(tmp_path / "good", CARD_BYTES)))
+        devices.append(stack.enter_context(loop_card(station_directory / "good", CARD_BYTES)))
         stack.enter_context(untouched(decoys))
         cards = assign(devices)
         run(source, station, cards)
@@ -101,18 +101,18 @@ def test_bad_cards_never_boot_and_harm_no_other(
         progress = cards[number].progress
         assert (case, progress.verdict) == (case, case.verdict), progress.reason
         assert case.words in progress.reason, case
-        assert not is_bootable(tmp_path / f"bad-{number}"), case
+        assert not is_bootable(station_directory / f"bad-{number}"), case
     assert cards[-1].progress.verdict == "verified", cards[-1].progress.reason
-    assert_finished(tmp_path / "good", image, source)
+    assert_finished(station_directory / "good", image, source)
     rows = {row["node"]: row["verdict"] for row in station.register.rows("card")}
     assert rows == {card.node.name: card.progress.verdict for card in cards}
 
 
 def test_a_pulled_card_goes_on_where_it_was(
-    image: CardImage, source: Source, tmp_path: Path
+    image: CardImage, source: Source, station_directory: Path
 ) -> None:
-    station = make_station(tmp_path, screening="none")
-    memory = tmp_path / "card"
+    station = make_station(station_directory, screening="none")
+    memory = station_directory / "card"
     with faulty_card(memory, CARD_BYTES, pull_after=20 * MIB) as card:
         cards = assign([card.device])
         run(source, station, cards)
@@ -125,14 +125,14 @@ def test_a_pulled_card_goes_on_where_it_was(
     assert_finished(memory, image, source)
 
 
-def test_a_card_that_hangs_is_given_up(source: Source, tmp_path: Path) -> None:
-    station = make_station(tmp_path, screening="none", stall_seconds=1.0)
-    with faulty_card(tmp_path / "card", CARD_BYTES, hang_after=8 * MIB) as card:
+def test_a_card_that_hangs_is_given_up(source: Source, station_directory: Path) -> None:
+    station = make_station(station_directory, screening="none", stall_seconds=1.0)
+    with faulty_card(station_directory / "card", CARD_BYTES, hang_after=8 * MIB) as card:
         cards = assign([card.device])
         run(source, station, cards)
         assert cards[0].progress.verdict == "failed"
         assert "no answer" in cards[0].progress.reason
-    assert not is_bootable(tmp_path / "card")
+    assert not is_bootable(station_directory / "card")
 
 
 def _hub(stack: ExitStack, tmp_path: Path, **faults: int) -> list[FaultyCard]:
@@ -143,17 +143,17 @@ def _hub(stack: ExitStack, tmp_path: Path, **faults: int) -> list[FaultyCard]:
 
 
 def test_a_hub_that_is_reset_loses_no_card(
-    image: CardImage, source: Source, tmp_path: Path
+    image: CardImage, source: Source, station_directory: Path
 ) -> None:
-    station = make_station(tmp_path)
+    station = make_station(station_directory)
     with ExitStack() as stack:
-        hub = _hub(stack, tmp_path, pull_after=40 * MIB)
+        hub = _hub(stack, station_directory, pull_after=40 * MIB)
         cards = assign([card.device for card in hub])
         run(source, station, cards)
     assert [card.progress.verdict for card in cards] == ["failed"] * 3
     assert not any(is_bootable(card.memory) for card in hub)
     with ExitStack() as stack:
-        hub = _hub(stack, tmp_path)
+        hub = _hub(stack, station_directory)
         cards = assign([card.device for card in hub])
         run(source, station, cards)
     assert [card.progress.verdict for card in cards] == ["verified"] * 3
