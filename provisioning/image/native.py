@@ -43,8 +43,10 @@ _TOOLS = (
     *("stat", "tail", "tar", "touch", "tr", "uniq", "wc", "xargs"),
 )
 _LIBRARY = re.compile(r"(?:=> )?(?P<path>/\S+) \(0x[0-9a-f]+\)")
-FOLDERS = ("usr/local/bin", "usr/lib/x86_64-linux-gnu", "lib64")
+FOLDERS = ("usr/local/bin", "usr/lib/x86_64-linux-gnu", "usr/lib64")
 """Where they stand in the root; the latter two exist in no arm64 root of its own."""
+LINK = "lib64"
+"""The loader's folder as programs name it; base-files wants it to be a link."""
 
 
 def native_tools(into: Path) -> Path | None:
@@ -54,6 +56,7 @@ def native_tools(into: Path) -> Path | None:
     programs, libraries, loader = (into / each for each in FOLDERS)
     for folder in (programs, libraries, loader):
         folder.mkdir(parents=True)
+    (into / LINK).symlink_to(FOLDERS[-1])
     for name in _TOOLS:
         found = shutil.which(name, path="/usr/bin:/bin")
         if found is None:

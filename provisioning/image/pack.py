@@ -66,8 +66,7 @@ def pack(packing: Packing, steps: Steps) -> Path:
     tree = room / "root"
     with steps.step("boot partitions", "kernel, initramfs, firmware, device trees") as log:
         _unpack_boot(packing, log)
-        for slot in layout.ROOT_PARTITION:
-            _boot_partition(packing, slot, log)
+        _boot_partition(packing, log)
         _select_partition(packing, log)
     with steps.step("root file system", "erofs") as log:
         _root(packing, tree, log)
@@ -89,8 +88,8 @@ def _unpack_boot(packing: Packing, log: Path) -> None:
     )
 
 
-def _boot_partition(packing: Packing, slot: str, log: Path) -> None:
-    tree, files = packing.room / "boot", packing.room / f"boot-{slot}"
+def _boot_partition(packing: Packing, log: Path) -> None:
+    tree, files = packing.room / "boot", packing.room / "boot-a"
     files.mkdir()
     for pattern, name in (("vmlinuz-*", "vmlinuz"), ("initrd.img-*", "initrd.img")):
         shutil.copyfile(_only(tree / "boot", pattern), files / name)
@@ -102,9 +101,9 @@ def _boot_partition(packing: Packing, slot: str, log: Path) -> None:
         if file.is_file() and not file.name.startswith(("LICENCE", "README")):
             shutil.copyfile(file, files / file.name)
     (files / "config.txt").write_text(_CONFIG.format(upstream=1))
-    arguments = layout.cmdline(slot, packing.console, packing.panic_seconds)
+    arguments = layout.cmdline("a", packing.console, packing.panic_seconds)
     (files / "cmdline.txt").write_text(arguments)
-    _fat(packing, f"boot-{slot}", layout.BOOT_MIB, f"SIMPUL-{slot.upper()}", log)
+    _fat(packing, "boot-a", layout.BOOT_MIB, "SIMPUL-BOOT", log)
 
 
 def _select_partition(packing: Packing, log: Path) -> None:
@@ -169,7 +168,7 @@ def _data(packing: Packing, log: Path) -> None:
     image = packing.room / "data.ext4"
     with image.open("wb") as out:
         out.truncate(layout.DATA_MIB << 20)
-    options = f"hash_seed={layout.DATA_HASH_SEED},lazy_itable_init=1,lazy_journal_init=0"
+    options = f"hash_seed={layout.DATA_HASH_SEED},lazy_itable_init=0,lazy_journal_init=0,nodiscard"
     features = "metadata_csum,64bit,^resize_inode,meta_bg"
     run(
         [

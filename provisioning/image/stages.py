@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from provisioning.image.archive import Archives, resolve_packages
-from provisioning.image.native import FOLDERS, native_tools
+from provisioning.image.native import FOLDERS, LINK, native_tools
 from provisioning.image.overlay import overlay_files, write_overlay
 from provisioning.image.stack import Placed, Stack
 from provisioning.image.steps import Steps, run
@@ -134,7 +134,7 @@ def _mmdebstrap(builder: Builder, stage: Stage, below: Path | None, work: Path) 
         customize.append(_install(packages))
     if tools is not None:
         programs, libraries, loader = FOLDERS
-        customize.append(f'rm -rf "$1/{programs}"/* "$1/{libraries}" "$1/{loader}"')
+        customize.append(f'rm -rf "$1/{programs}"/* "$1/{libraries}" "$1/{loader}" "$1/{LINK}"')
     customize.append(
         f'tar --extract --preserve-permissions -C "$1" -f {_quoted(work / "overlay.tar")}'
     )
@@ -183,7 +183,9 @@ def _tar(builder: Builder, stage: Stage) -> Path:
 def _explain(said: str, layer: str) -> str:
     package = _FAILED_PACKAGE.search(said)
     if package:
-        return f"layer {layer}: the package {package['name']} cannot be set up:"
+        # The archive's file name begins with the package's.
+        name = Path(package["name"]).name.partition("_")[0]
+        return f"layer {layer}: the package {name} cannot be set up:"
     return f"layer {layer} failed:"
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from provisioning.image.errors import BuildError, ToolError
 
 _TAIL_LINES = 12
+_WIDTH = 160
 
 
 class Took(Struct, frozen=True):
@@ -84,7 +85,7 @@ def run(
     if done.returncode:
         said = log.read_text("utf-8", "replace")
         reason = explain(said) if explain else ""
-        tail = "\n    ".join(said.splitlines()[-_TAIL_LINES:])
+        tail = "\n    ".join(line[:_WIDTH] for line in said.splitlines()[-_TAIL_LINES:])
         raise BuildError(f"{reason or Path(command[0]).name + ' failed:'}\n    {tail}\nlog: {log}")
 
 
