@@ -30,7 +30,8 @@ _EXIT_BAD_SETTINGS = 2
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `simpul-node`; return its exit status: 0 well, 1 failed, 2 bad settings or usage."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser(words).parse_args(words)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
     )
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _EXIT_FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simpul-node", description="The agent of a Simpul node.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -61,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     add("check", _check, "Check a settings file; exit 0 only when the agent would run with it.")
     add("schema", _schema, "Print the JSON Schema of the settings file.")
     _add_enrol(commands.add_parser("enrol", help="One step of an enrolment; the station calls it."))
+    _add_install(
+        commands.add_parser("install", help="Install, confirm or take back a release."), words
+    )
     _add_lamp(commands.add_parser("lamp", help="Show one pattern on the lamp, without an agent."))
     return parser
 
@@ -72,6 +76,14 @@ def _add_enrol(parser: argparse.ArgumentParser) -> None:
         choices=("request", "install"),
         help="request: make the keys, print what is to be signed; install: read the papers.",
     )
+
+
+def _add_install(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    if words[:1] == ["install"]:
+        from node.install.command import add_arguments, run  # noqa: PLC0415 - not in the agent
+
+        add_arguments(parser)
+        parser.set_defaults(command=run)
 
 
 def _add_lamp(parser: argparse.ArgumentParser) -> None:

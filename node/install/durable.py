@@ -37,11 +37,20 @@ def replace_file(file: Path, text: bytes) -> None:
 
 
 def point(link: Path, target: str) -> None:
-    """Let the symlink `link` point at `target`, at once: never absent, never in between."""
+    """Let the symlink `link` point at `target`, at once: never absent, never in between.
+
+    What it points at must be on the medium already.
+    """
     beside = link.with_name(f".{link.name}.new")
     with suppress(FileNotFoundError):
         beside.unlink()
-    os.sync()  # all that the link will point at
     beside.symlink_to(target)
     beside.replace(link)
     fsync_directory(link.parent)
+
+
+def remove_link(link: Path) -> None:
+    """Remove the symlink `link` if it is there, durably."""
+    with suppress(FileNotFoundError):
+        link.unlink()
+        fsync_directory(link.parent)

@@ -16,7 +16,19 @@ class FetchError(SimpulError, ConnectionError):
 
 
 class InstallError(SimpulError, RuntimeError):
-    """The release cannot be installed here, or did not prove itself and was taken back."""
+    """The release cannot be installed here; what ran before still does."""
+
+
+class UnfitError(InstallError):
+    """The release itself says that it would not run with this node's settings."""
+
+
+class BusyError(SimpulError, BlockingIOError):
+    """Another installation runs, or a release awaits its confirmation."""
+
+
+class ServiceError(SimpulError, OSError):
+    """The agent's service does not do as it is told."""
 
 
 class InstallStateError(SimpulError, ValueError):

@@ -1,4 +1,7 @@
-"""What the installer is in the middle of, on disk, so that a power cut anywhere can be resumed."""
+"""What the installer is in the middle of, on disk, so that a power cut anywhere can be resumed.
+
+This record is the only truth: the links `current` and `confirmed` are made to follow it.
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,23 +11,25 @@ from msgspec import Meta, Struct
 
 from node.install.durable import replace_file
 from node.install.errors import InstallStateError
-from node.install.manifest import Sha256
 
-Phase = Literal["idle", "unpacking", "flipping", "trial", "reverting"]
+Phase = Literal["idle", "flipping", "trial", "reverting"]
+Release = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]  # a release's hash, or none
 _STATE_BYTES_MAX = 64 * 1024
 
 
 class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The installer's record.
 
-    `confirmed` is the release that proved itself and `counter` its counter, the highest ever;
-    `candidate` is on trial until `deadline_s` of the clock that runs since boot `boot`.
+    `confirmed` is the release that proved itself, `previous` the one before it, and `counter` the
+    highest that ever proved itself. `candidate` is being started (flipping), or awaits its
+    confirmation (trial) until `deadline_s` of the clock that runs since boot `boot`.
     """
 
     phase: Phase = "idle"
-    confirmed: Sha256 | Literal[""] = ""
+    confirmed: Release = ""
+    previous: Release = ""
     counter: Annotated[int, Meta(ge=0, le=2**53)] = 0
-    candidate: Sha256 | Literal[""] = ""
+    candidate: Release = ""
     candidate_counter: Annotated[int, Meta(ge=0, le=2**53)] = 0
     boot: Annotated[str, Meta(max_length=64)] = ""
     deadline_s: Annotated[float, Meta(ge=0)] = 0.0
@@ -41,9 +46,9 @@ def decode_state(text: bytes, *, where: str = "install.json") -> State:
     try:
         state = msgspec.json.decode(text[:_STATE_BYTES_MAX], type=State)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InstallStateError(f"{where}: {error}; install the full bundle anew") from error
+        raise InstallStateError(f"{where}: {error}; remove it and install a full bundle") from error
     if state.phase != "idle" and not state.candidate:
-        raise InstallStateError(f"{where}: {state.phase}, but of what is not said")
+        raise InstallStateError(f"{where}: {state.phase}, but of what is not said; remove it")
     return state
 
 

@@ -21,13 +21,17 @@ def lay_tree(bundle: Bundle, places: Places) -> Path:
     """Unpack `bundle` as `releases/<hash>` with every byte on the medium; return that directory.
 
     Files an installed release already has are taken from there, after their hash was checked. A
-    release that is there already is left as it is. Raises BundleError, InstallError.
+    release that is there already and is whole is left as it is. Raises BundleError, InstallError.
     """
     name = release_hash(bundle.manifest_text)
     final = places.releases / name
-    if final.is_dir():
-        return final
     sweep(places)
+    if final.is_dir():
+        if not broken_files(final):
+            _fsync_above(places)  # its name may not be on the medium yet
+            return final
+        set_aside(final)
+        sweep(places)
     places.releases.mkdir(parents=True, exist_ok=True)
     at_hand = _at_hand(bundle, places)
     _check_space(bundle, at_hand, places)
@@ -47,9 +51,18 @@ def lay_tree(bundle: Bundle, places: Places) -> Path:
         )
     finally:
         sweep(places)
+    _fsync_above(places)
+    return final
+
+
+def set_aside(release: Path) -> None:
+    """Take an installed release its name, so that nothing takes it for complete any more."""
+    release.rename(release.with_name(f"{_PARTIAL}{release.name}"))
+
+
+def _fsync_above(places: Places) -> None:
     for directory in (places.releases, places.home, places.home.parent):
         fsync_directory(directory)
-    return final
 
 
 def sweep(places: Places) -> None:
@@ -60,7 +73,10 @@ def sweep(places: Places) -> None:
 
 def broken_files(release: Path) -> list[str]:
     """Return every file of an installed release that is not as its manifest says; reads all."""
-    text = (release / MANIFEST_NAME).read_bytes()
+    try:
+        text = (release / MANIFEST_NAME).read_bytes()
+    except OSError:
+        return [MANIFEST_NAME]
     if release_hash(text) != release.name:
         return [MANIFEST_NAME]
     return [

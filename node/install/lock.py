@@ -1,0 +1,36 @@
+"""Lets one installer at a time work on a node; a killed one leaves no lock behind."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from node.install.errors import BusyError
+
+_POLL_S = 0.2
+
+
+@contextmanager
+def held(lock: Path, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold `lock` (flock(2)). Raises BusyError when another holds it for longer than `wait_s`."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    end_s = time.monotonic() + wait_s
+    try:
+        while not _taken(handle):
+            if time.monotonic() >= end_s:
+                raise BusyError(f"{lock}: another installation runs; wait until it has ended")
+            time.sleep(_POLL_S)  # flock(2) has no timeout
+        yield
+    finally:
+        os.close(handle)
+
+
+def _taken(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

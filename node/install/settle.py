@@ -1,0 +1,118 @@
+"""Finishes or undoes what an installation was in the middle of, and lets the links follow."""
+
+import errno
+import logging
+from pathlib import Path
+
+import msgspec
+
+from node.install.durable import fsync_directory, point, remove_link
+from node.install.errors import ServiceError
+from node.install.machine import Machine
+from node.install.places import Places
+from node.install.state import State, read_state, write_state
+from node.install.tree import set_aside, sweep
+
+_log = logging.getLogger(__name__)
+
+
+def settle(machine: Machine, *, booting: bool = False) -> State:
+    """Return the record once no step is left half done; a trial within its time stays one.
+
+    A release that was being started when the installer or the machine died did not prove itself
+    and is taken back; so is one whose time is over. At boot the agent is not up yet, and nothing is
+    restarted. Raises InstallStateError, InstallError.
+    """
+    state = read_state(machine.places.state)
+    sweep(machine.places)
+    if state.phase == "idle":
+        # Without a record of ours, what lies there is somebody else's.
+        if state.confirmed and follow(machine.places, state) and not booting:
+            _run_again(machine, state)
+        return state
+    if state.phase == "trial" and not booting and state.boot == machine.boot():
+        if machine.now_s() < state.deadline_s:
+            return state
+        return revert(machine, state, "nobody confirmed it in time")
+    reason = "the node or its installer was stopped during its trial"
+    return revert(machine, state, reason, booting=booting)
+
+
+def revert(machine: Machine, state: State, reason: str, *, booting: bool = False) -> State:
+    """Go back to the confirmed release, or to none; return the record.
+
+    Works on a full disk too: then the record stays as it is, and the next call does all of this
+    again. Raises InstallError, ServiceError.
+    """
+    _log.warning("release %s is taken back: %s", state.candidate[:16], reason)
+    _write(machine, msgspec.structs.replace(state, phase="reverting"))
+    follow(machine.places, state)
+    if not booting:
+        _run_again(machine, state)
+    done = State(
+        confirmed=state.confirmed,
+        previous=state.previous,
+        counter=state.counter,
+        outcome=f"{state.candidate} was taken back: {reason}"[:2000],
+    )
+    if _write(machine, done):
+        collect(machine.places, done)
+        machine.service.disarm()
+    return done
+
+
+def follow(places: Places, state: State) -> bool:
+    """Let the links point at the confirmed release; tell whether the current one was another."""
+    changed = False
+    for link in (places.confirmed, places.current):
+        target = f"releases/{state.confirmed}" if state.confirmed else ""
+        if _target(link) == target:
+            changed = False
+            continue
+        if target:
+            point(link, target)
+        else:
+            remove_link(link)
+        changed = True
+    return changed
+
+
+def collect(places: Places, state: State) -> list[str]:
+    """Remove every release but the confirmed, the previous and the candidate; return their names.
+
+    Set aside first: one that is half removed must not look complete.
+    """
+    keep = {state.confirmed, state.previous, state.candidate}
+    gone = [each for each in places.releases.glob("[0-9a-f]*") if each.name not in keep]
+    for each in gone:
+        set_aside(each)
+    if gone:
+        fsync_directory(places.releases)
+    sweep(places)
+    return [each.name for each in gone]
+
+
+def _run_again(machine: Machine, state: State) -> None:
+    try:
+        if state.confirmed:
+            machine.service.restart()
+        else:
+            machine.service.stop()
+    except ServiceError as error:
+        # The release is back; what ails the service now is not ours to mend by another flip.
+        _log.error("%s", error)
+
+
+def _write(machine: Machine, state: State) -> bool:
+    try:
+        write_state(machine.places.state, state)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _log.error("%s: disk full; reverting without the record", machine.places.state)
+        return False
+    return True
+
+
+def _target(link: Path) -> str:
+    return str(link.readlink()) if link.is_symlink() else ""

@@ -1,0 +1,234 @@
+"""Installs a release: verify, unpack, flip, look after it, then keep it or take it back.
+
+Every step is recorded before it is taken, so that it can be resumed or undone after a kill or a
+power cut between any two of them. Callers hold the lock.
+"""
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from node.install.bundle import Bundle, read_bundle
+from node.install.durable import point
+from node.install.errors import BundleError, BusyError, InstallError, ServiceError, TrustError
+from node.install.fits import check_machine, check_settings, outbox_of
+from node.install.health import Watch, output_of
+from node.install.machine import Machine, Outcome, Wishes
+from node.install.manifest import MANIFEST_NAME, release_hash
+from node.install.places import Places
+from node.install.service import RESTART_MAX_S, Service
+from node.install.settle import collect, follow, revert, settle
+from node.install.signatures import read_trust, verify
+from node.install.state import State, read_state, write_state
+from node.install.tree import lay_tree
+
+_SLACK_S = 2.0
+
+
+class Candidate(Struct, frozen=True):
+    """A complete release on this node that is to be started."""
+
+    release: str
+    counter: int
+
+
+def install(machine: Machine, file: Path, wishes: Wishes, *, expected: str = "") -> Outcome:
+    """Install the bundle in `file`.
+
+    Raises BundleError, TrustError, InstallError, BusyError, ServiceError: then what ran before
+    still does. A release that did not prove itself is no error but an outcome, "reverted".
+    """
+    bundle = read_bundle(file)
+    release = release_hash(bundle.manifest_text)
+    if expected and release != expected:
+        raise BundleError(f"{file}: holds {release[:16]}, not {expected[:16]} as expected; refused")
+    if known := at_hand(machine, release):
+        return known
+    state = settle(machine)
+    if state.phase == "trial":
+        raise BusyError(
+            f"release {state.candidate[:16]} is on trial; confirm it, or wait until it is taken "
+            f"back in {state.deadline_s - machine.now_s():.0f} s"
+        )
+    _check(machine, bundle, release, state)
+    directory = lay_tree(bundle, machine.places)
+    check_settings(directory, machine.places)
+    return _try(machine, state, Candidate(release, bundle.manifest.counter), wishes)
+
+
+def at_hand(machine: Machine, release: str) -> Outcome | None:
+    """Return how it stands with a release that is confirmed or on trial here; else None."""
+    state = settle(machine)
+    if state.phase == "trial" and release == state.candidate:
+        return _trial_outcome(machine, state)
+    if state.phase == "idle" and release == state.confirmed:
+        return Outcome(status="current", release=release, confirmed=release)
+    return None
+
+
+def _check(machine: Machine, bundle: Bundle, release: str, state: State) -> None:
+    verify(release, bundle.signatures, read_trust(machine.places.trust))
+    check_machine(bundle.manifest)
+    if bundle.manifest.counter < state.counter:
+        raise TrustError(
+            f"release {release[:16]} is number {bundle.manifest.counter}, and this node has had "
+            f"{state.counter}; refused. To go back: simpul-node install rollback"
+        )
+
+
+def rollback(machine: Machine, wishes: Wishes) -> Outcome:
+    """Go back: from a release on trial to the confirmed one, else to the one before that.
+
+    Raises as `install` does.
+    """
+    state = settle(machine)
+    if state.phase == "trial":
+        gone = state.candidate
+        done = _reverted(gone, revert(machine, state, "asked for by hand"))
+        return msgspec.structs.replace(done, status="rolled-back")
+    if not (machine.places.releases / state.previous / MANIFEST_NAME).is_file():
+        raise InstallError("no earlier release is on this node; install one instead")
+    check_settings(machine.places.releases / state.previous, machine.places)
+    return _try(machine, state, Candidate(state.previous, state.counter), wishes)
+
+
+def confirm(machine: Machine, release: str) -> Outcome:
+    """Keep the release on trial, because the controller heard from it. Raises InstallError."""
+    state = settle(machine)
+    if state.phase == "trial" and state.candidate == release:
+        return _kept(release, keep(machine, state))
+    if state.confirmed == release:
+        return Outcome(status="current", release=release, confirmed=release)
+    raise InstallError(
+        f"release {release[:16]} is not on trial here; {state.outcome or 'it was never installed'}"
+    )
+
+
+def resume(machine: Machine, *, booting: bool = False) -> Outcome:
+    """Finish or undo what was interrupted; take back what nobody confirmed in time."""
+    before = read_state(machine.places.state)
+    state = settle(machine, booting=booting)
+    if state.phase == "trial":
+        return _trial_outcome(machine, state)
+    reverted = before.phase != "idle"
+    return Outcome(
+        status="reverted" if reverted else "idle",
+        release=before.candidate,
+        changed=reverted,
+        confirmed=state.confirmed,
+        message=state.outcome,
+    )
+
+
+def show(machine: Machine) -> Outcome:
+    """Say what runs and what is awaited; changes nothing and needs no lock."""
+    state = read_state(machine.places.state)
+    if state.phase == "trial":
+        return _trial_outcome(machine, state)
+    return Outcome(
+        status="idle",
+        release=state.candidate,
+        confirmed=state.confirmed,
+        message=state.outcome or (state.phase if state.phase != "idle" else ""),
+    )
+
+
+def _try(machine: Machine, state: State, candidate: Candidate, wishes: Wishes) -> Outcome:
+    """Flip to the candidate, judge it, and keep it, await its confirmation or take it back."""
+    places, service = machine.places, machine.service
+    window_s = RESTART_MAX_S + wishes.soak_s + wishes.patience_s
+    trial = msgspec.structs.replace(
+        state,
+        phase="flipping",
+        candidate=candidate.release,
+        candidate_counter=candidate.counter,
+        boot=machine.boot(),
+        outcome="",
+    )
+    watch = Watch(
+        service=service,
+        outbox=outbox_of(places),
+        before=output_of(outbox_of(places)),
+        soak_s=wishes.soak_s,
+        patience_s=wishes.patience_s,
+    )
+    service.arm("start", keeper(places, trial), window_s + _SLACK_S)
+    try:
+        write_state(places.state, trial)
+    except OSError as error:
+        service.disarm()
+        raise InstallError(f"{places.state}: {error.strerror}; nothing changed") from error
+    try:
+        point(places.current, f"releases/{candidate.release}")
+        reason = _start(service, watch)
+        if not reason and wishes.confirm_within_s and service.exists():
+            return _await(machine, trial, wishes)
+    except ServiceError as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"{error.filename or places.home}: {error.strerror}"
+    if reason:
+        return _reverted(candidate.release, revert(machine, trial, reason))
+    return _kept(candidate.release, keep(machine, trial))
+
+
+def _start(service: Service, watch: Watch) -> str:
+    """Return why the release that is current now is no good. Raises ServiceError, which is why."""
+    if not service.exists():
+        return ""
+    service.restart()
+    return watch.verdict()
+
+
+def _await(machine: Machine, trial: State, wishes: Wishes) -> Outcome:
+    deadline_s = machine.now_s() + wishes.confirm_within_s
+    waiting = msgspec.structs.replace(trial, phase="trial", deadline_s=deadline_s)
+    machine.service.arm(
+        "confirm", keeper(machine.places, trial), wishes.confirm_within_s + _SLACK_S
+    )
+    write_state(machine.places.state, waiting)
+    return msgspec.structs.replace(_trial_outcome(machine, waiting), changed=True)
+
+
+def keeper(places: Places, state: State) -> Path:
+    """Return the program that takes a trial back: of the release that proved itself, if any."""
+    return places.releases / (state.confirmed or state.candidate) / "bin/simpul-node"
+
+
+def keep(machine: Machine, state: State) -> State:
+    """Make the candidate the confirmed release; return the record."""
+    done = State(
+        confirmed=state.candidate,
+        previous=state.confirmed,
+        counter=max(state.counter, state.candidate_counter),
+    )
+    write_state(machine.places.state, done)
+    follow(machine.places, done)
+    machine.service.disarm()
+    collect(machine.places, done)
+    return done
+
+
+def _kept(release: str, state: State) -> Outcome:
+    return Outcome(status="installed", release=release, changed=True, confirmed=state.confirmed)
+
+
+def _reverted(release: str, state: State) -> Outcome:
+    return Outcome(
+        status="reverted",
+        release=release,
+        changed=True,
+        confirmed=state.confirmed,
+        message=state.outcome,
+    )
+
+
+def _trial_outcome(machine: Machine, state: State) -> Outcome:
+    return Outcome(
+        status="trial",
+        release=state.candidate,
+        confirmed=state.confirmed,
+        deadline_seconds=round(max(0.0, state.deadline_s - machine.now_s()), 1),
+        message="runs, and is taken back unless it is confirmed",
+    )

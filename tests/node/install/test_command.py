@@ -1,0 +1,195 @@
+"""`simpul-node install` as callers see it: exit status, JSON, words, and nothing left behind."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from services.http_files import serving
+from services.install_node import ALONE, AWAIT, Node
+from services.releases import SITE, small_bundle
+
+from node.install import tree
+from node.install.errors import InstallError
+from node.install.lock import held
+from node.install.state import read_state, write_state
+from node.install.steps import install, resume
+from node.install.tree import broken_files
+
+
+def simpul_node(node: Node, *words: str) -> tuple[int, dict[str, object], str]:
+    command = [sys.executable, "-m", "node", "install", *words, "--root", str(node.root), "--json"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+def test_install_status_and_again(node: Node, tmp_path: Path) -> None:
+    node.bundle(1)
+    with serving(node.bundles) as port:
+        (name,) = (each.name for each in node.bundles.glob("*.bundle"))
+        url = f"http://127.0.0.1:{port}/{name}"
+        code, first, _ = simpul_node(node, url)
+        assert (code, first["status"], first["changed"]) == (0, "installed", True)
+        code, again, _ = simpul_node(node, url)
+    assert (code, again["status"], again["changed"]) == (0, "current", False)
+    # Known by its hash, it is not even asked for.
+    expected = ("--expect", node.running())
+    code, again, _ = simpul_node(node, "http://127.0.0.1:9/gone.bundle", *expected)
+    assert (code, again["status"], again["changed"]) == (0, "current", False)
+    code, status, _ = simpul_node(node, "status")
+    assert (code, status["status"], status["confirmed"]) == (0, "idle", node.running())
+    assert not list(node.places.incoming.glob("*")), "downloads are not kept"
+    assert not list(tmp_path.glob("**/*.new"))
+
+
+def test_refusals_change_nothing_and_say_why(node: Node, tmp_path: Path) -> None:
+    first = install(node.machine, node.bundle(5), ALONE)
+    whole = node.bundle(6).read_bytes()
+    refused = tmp_path / "refused.bundle"
+    files, keys = {"bin/simpul-node": b"#!/bin/sh\n"}, node.signers.keys
+
+    def tampered() -> bytes:
+        changed = bytearray(whole)
+        changed[-1] ^= 1
+        return bytes(changed)
+
+    cases = {
+        "tampered": (tampered(), "object"),
+        "truncated": (whole[:-100], "fetch it again"),
+        "no bundle": (b"<html>404</html>", "not a release bundle"),
+        "replayed": (node.bundle(4).read_bytes(), "has had 5; refused"),
+        "under-signed": (
+            small_bundle(tmp_path, files, counter=7, signers=keys[:1]).read_bytes(),
+            "1 of 2 signatures needed",
+        ),
+        "settings": (
+            node.bundle(8, check="echo camera.angel: unknown >&2; exit 2").read_bytes(),
+            "camera.angel: unknown",
+        ),
+    }
+    for name, (content, words) in cases.items():
+        refused.write_bytes(content)
+        code, said, stderr = simpul_node(node, str(refused))
+        assert (code, said["status"], said["changed"]) == (3, "refused", False), name
+        assert words in str(said["message"]), name
+        assert words in stderr
+        assert "Traceback" not in stderr
+        assert node.running() == first.release
+        assert not broken_files(node.places.current.resolve())
+        assert not list(node.places.releases.glob(".*"))
+
+
+def test_a_damaged_download_is_not_resumed(node: Node) -> None:
+    bundle = node.bundle(1)
+    whole = bundle.read_bytes()
+    bundle.write_bytes(whole[:-1] + b"?")
+    with serving(node.bundles) as port:
+        url = f"http://127.0.0.1:{port}/{bundle.name}"
+        assert simpul_node(node, url)[0] == 3
+        bundle.write_bytes(whole)
+        assert simpul_node(node, url)[0] == 0
+
+
+def test_what_cannot_be_done_is_told_from_what_is_refused(node: Node, tmp_path: Path) -> None:
+    code, said, _ = simpul_node(node, str(tmp_path / "no.bundle"))
+    assert (code, said["status"]) == (1, "failed")
+    code, said, _ = simpul_node(node, "confirm", "ab" * 32)
+    assert (code, "is not on trial here" in str(said["message"])) == (1, True)
+    code, said, _ = simpul_node(node, "confirm")
+    assert (code, "Name the hash" in str(said["message"])) == (1, True)
+    code, said, _ = simpul_node(node, "rollback")
+    assert (code, "no earlier release" in str(said["message"])) == (1, True)
+    node.places.home.mkdir(parents=True, exist_ok=True)
+    node.places.state.write_text('{"phase": "flying"}')
+    code, said, _ = simpul_node(node, str(node.bundle(1)))
+    assert (code, "remove it and install a full bundle" in str(said["message"])) == (1, True)
+
+
+def test_one_at_a_time(node: Node) -> None:
+    bundle = node.bundle(1)
+    with held(node.places.lock):
+        code, said, _ = simpul_node(node, str(bundle))
+    assert (code, said["status"]) == (5, "busy")
+    assert simpul_node(node, str(bundle))[0] == 0
+
+
+@pytest.mark.parametrize("words", [["--soak", "-1", "x"], ["--soak", "nan", "x"], []])
+def test_usage(words: list[str]) -> None:
+    command = [sys.executable, "-m", "node", "install", *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_the_agent_does_not_carry_the_installer() -> None:
+    program = "import sys, node.__main__; print([m for m in sys.modules if 'node.install' in m])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def few_files(tmp_path: Path) -> Iterator[Path]:
+    """Mount a tmpfs with room for few files; needs root."""
+    disk = tmp_path / "root/opt"
+    disk.mkdir(parents=True)
+    options = "size=1m,nr_inodes=40"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
+    few_files: Path, node: Node
+) -> None:
+    with pytest.raises(InstallError, match=r"\d+ MiB free, \d+ MiB needed; remove old releases"):
+        install(node.machine, node.bundle(1), ALONE)
+    assert not list(few_files.rglob("*.py"))
+
+
+def test_a_disk_that_fills_up_meanwhile_leaves_what_ran(
+    few_files: Path, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert few_files.is_mount()
+    monkeypatch.setattr(tree, "_SPARE_BYTES", 0)
+    first = install(node.machine, node.bundle(1), ALONE)
+    many = {f"{SITE}/node/{number}.py": b"x" for number in range(60)}
+    many["bin/simpul-node"] = b"#!/bin/sh\n"
+    large = small_bundle(node.bundles, many, counter=2, signers=node.signers.keys)
+    with pytest.raises(InstallError, match="No space left on device; nothing changed"):
+        install(node.machine, large, ALONE)
+    assert node.running() == first.release
+    assert not list(node.places.releases.glob(".*"))
+    assert install(node.machine, node.bundle(3), ALONE).status == "installed"
+
+
+def test_a_full_disk_does_not_keep_a_bad_release(
+    few_files: Path, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "_SPARE_BYTES", 0)
+    first = install(node.machine, node.bundle(1), ALONE)
+    install(node.machine, node.bundle(2), AWAIT)
+    state = read_state(node.places.state)
+    write_state(node.places.state, msgspec.structs.replace(state, deadline_s=0.0))
+    filler = fill(few_files)
+    resume(node.machine)
+    assert node.running() == first.release
+    assert node.service.started[-1] == first.release
+    filler.unlink()
+    assert resume(node.machine).confirmed == first.release
+    assert read_state(node.places.state).phase == "idle"
+
+
+def fill(disk: Path) -> Path:
+    """Write until nothing more can be written; return the file."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size_bytes in (65_536, 1):
+            with pytest.raises(OSError, match="No space left"):  # noqa: PT012 - whichever is last
+                while True:
+                    file.write(bytes(size_bytes))
+    return filler
