@@ -91,10 +91,9 @@ class Box:
         self.run("rm -rf /etc/ssh/ssh_host_* /etc/cloud/cloud-init.disabled /var/lib/cloud/*")
         self.write("/usr/local/bin/systemctl", _SYSTEMCTL.encode(), mode=0o755)
         self.write("/opt/simpul/current/bin/simpul-node", _NODE.encode(), mode=0o755)
-        port = (
-            f"Port {self.port}\nListenAddress 127.0.0.1\nPidFile /run/sshd.pid\nLogLevel VERBOSE\n"
-        )
-        self.write("/etc/ssh/sshd_config.d/00-box.conf", port.encode())
+        where = "" if self.own_network else "ListenAddress 127.0.0.1\n"
+        sshd = f"Port {self.port}\n{where}PidFile /run/sshd.pid\nLogLevel VERBOSE\n"
+        self.write("/etc/ssh/sshd_config.d/00-box.conf", sshd.encode())
         self.write("/etc/cloud/cloud.cfg.d/99-box.cfg", _CLOUD.encode())
         return self
 
@@ -141,7 +140,15 @@ class Box:
 
     def join(self, other: "Box") -> None:
         """Lay a cable (veth(4)) from `eth0` here to `eth0` there; both have IPv6 at once."""
-        self.run(f"ip link add eth0 type veth peer name eth0 netns {other.pid}")
+        # Process ids of the outside, so from outside.
+        here, there = str(self.pid), str(other.pid)
+        subprocess.run(
+            [
+                *("nsenter", "--target", here, "--net", "ip", "link", "add", "eth0"),
+                *("type", "veth", "peer", "name", "eth0", "netns", there),
+            ],
+            check=True,
+        )
         for box in (self, other):
             # No wait for duplicates: there are but two on this cable.
             box.run("sysctl -qw net.ipv6.conf.eth0.accept_dad=0; ip link set lo up")
@@ -162,6 +169,6 @@ class Box:
 
 def box_missing() -> bool:
     """Tell whether a box cannot run here: not root, or its programs are not installed."""
-    programs = ("unshare", "nsenter", "cloud-init", "sudo")
+    programs = ("unshare", "nsenter", "ip", "cloud-init", "sudo", "avahi-daemon")
     installed = all(map(shutil.which, programs)) and shutil.which("sshd", path="/usr/sbin")
     return os.geteuid() != 0 or not installed

@@ -1,0 +1,102 @@
+"""A node is found on a cable without any address, and on a LAN by its name; garbage is refused."""
+
+import json
+import sys
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from services.box import Box, box_missing
+from services.flashed import Station
+
+from provisioning.enrol.errors import EnrolError
+from provisioning.enrol.find import host_keys, parse_neighbours, parse_scan, wait_for_node
+from provisioning.inventory import Node
+from provisioning.seed.seed import seed_node
+
+NODE = Node(name="pasar-horas")
+AVAHI = """\
+[server]
+host-name={name}
+enable-dbus=no
+allow-interfaces=eth0
+[rlimits]
+"""
+LOOK = """\
+import sys
+from provisioning.enrol.find import wait_for_node
+from provisioning.inventory import Node
+print(*wait_for_node(Node(name="pasar-horas"), [sys.stdin.read()], timeout_s=20))
+"""
+
+
+def look(desk: Box, key: str) -> list[str]:
+    """Return the address and the key at which the station finds the node."""
+    return desk.run(f"{sys.executable} -c '{LOOK}'", key.encode()).decode().strip().split(" ", 1)
+
+
+@pytest.mark.skipif(box_missing(), reason="needs root, cloud-init, sshd, sudo and avahi-daemon")
+def test_a_node_is_found_on_a_bare_cable_and_by_its_name(station: Station) -> None:
+    seed = seed_node(station.authority, NODE)
+    with Box(own_network=True) as desk, Box(own_network=True) as node:
+        node.boot(seed.files)
+        desk.join(node)
+        # Nobody gave addresses; all that is there is what IPv6 makes by itself.
+        address, key = look(desk, seed.host_public_key)
+        assert address.startswith("fe80:")
+        assert address.endswith("%eth0")
+        assert key == seed.host_public_key
+        # And now no IPv6, so that nothing but its name leads to it.
+        for box, number, name in ((desk, 1, "desk"), (node, 2, "pasar-horas")):
+            box.run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")
+            box.run(f"ip address add 198.51.100.{number}/24 dev eth0")
+            box.write("/etc/avahi/avahi-daemon.conf", AVAHI.format(name=name).encode())
+            box.run("avahi-daemon --daemonize --no-chroot --no-drop-root --no-rlimits")
+        desk.write("/etc/nsswitch.conf", b"hosts: files mdns4_minimal [NOTFOUND=return] dns\n")
+        assert look(desk, seed.host_public_key) == ["198.51.100.2", seed.host_public_key]
+        assert b"pasar-horas.local" in desk.run("getent hosts pasar-horas.local")
+
+
+def test_nobody_at_all_is_explained() -> None:
+    with pytest.raises(EnrolError, match=r"asked: 127\.0\.0\.1.*has it power and cable\?"):
+        wait_for_node(NODE, ["ssh-ed25519 A"], address="127.0.0.1", port=1, timeout_s=0)
+    assert host_keys([], 22) == {}
+    assert host_keys(["-oProxyCommand=touch /tmp/x"], 22) == {}
+
+
+def test_neighbours_are_read_with_their_scope() -> None:
+    listed = [
+        {"dst": "192.0.2.1", "dev": "eth0", "lladdr": "02:00:00:00:00:01", "state": ["REACHABLE"]},
+        {"dst": "192.0.2.9", "dev": "eth0", "state": ["FAILED"]},
+        {"dst": "fe80::1", "dev": "eth1", "state": ["STALE"], "router": None},
+    ]
+    assert parse_neighbours(json.dumps(listed).encode()) == ["192.0.2.1", "fe80::1%eth1"]
+    assert parse_neighbours(b"") == []
+
+
+@given(st.binary())
+def test_any_bytes_are_neighbours_or_refused(text: bytes) -> None:
+    with suppress(EnrolError):
+        parse_neighbours(text)
+
+
+@given(st.text())
+def test_any_text_of_a_scan_is_read(text: str) -> None:
+    parse_scan(text)
+
+
+def test_a_scan_is_read_in_both_forms() -> None:
+    text = """# 127.0.0.1:22 SSH-2.0-OpenSSH
+[127.0.0.1]:2222 ssh-ed25519 A
+fe80::1%eth0 ssh-ed25519 B
+[fe80::2%eth0]:22 ssh-ed25519 C
+::1 ssh-ed25519 D
+other ssh-rsa E
+"""
+    assert parse_scan(text) == {
+        "127.0.0.1": "ssh-ed25519 A",
+        "fe80::1%eth0": "ssh-ed25519 B",
+        "fe80::2%eth0": "ssh-ed25519 C",
+        "::1": "ssh-ed25519 D",
+    }
