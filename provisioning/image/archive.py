@@ -147,6 +147,9 @@ def _apt(archives: Archives, *arguments: str) -> str:
         "Dir::State::lists": str(archives.lists),
         "Dir::State::status": "/dev/null",
         "Dir::Cache": str(room),
+        # Containers often turn these off; to ask seven times without them takes half a minute.
+        "Dir::Cache::pkgcache": str(room / "pkgcache.bin"),
+        "Dir::Cache::srcpkgcache": str(room / "srcpkgcache.bin"),
         "Dir::Cache::archives": str(archives.packages),
     }
     words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]

@@ -17,15 +17,16 @@ _DIRECTORY_MODE = 0o755
 
 
 def write_overlay(
-    placed: Placed, project: Path, out: Path, *, epoch_seconds: int, further: Path | None = None
+    files: Mapping[str, tuple[int, bytes]],
+    out: Path,
+    *,
+    epoch_seconds: int,
+    further: Path | None = None,
 ) -> None:
-    """Write the layer's files to the tar `out`, and the tree `further` after them.
-
-    `project` is the project's tree. Raises DefinitionError where a file is missing.
-    """
+    """Write `files` to the tar `out`, and the tree `further` after them."""
     with tarfile.open(out, "w", format=tarfile.PAX_FORMAT) as tar:
         written: set[str] = set()
-        for path, (mode, content) in sorted(overlay_files(placed, project).items()):
+        for path, (mode, content) in sorted(files.items()):
             _add_parents(tar, path, written, epoch_seconds)
             _add_file(tar, path, mode, content, epoch_seconds)
         if further is not None:
@@ -36,7 +37,10 @@ def write_overlay(
 
 
 def overlay_files(placed: Placed, project: Path) -> Mapping[str, tuple[int, bytes]]:
-    """Return path -> (mode, content) of the layer's files, with variables in their places."""
+    """Return path -> (mode, content) of the layer's files, with variables in their places.
+
+    `project` is the project's tree. Raises DefinitionError where a file is missing.
+    """
     layer, folder = placed.layer, placed.folder / "files"
     found = {
         file.relative_to(folder).as_posix(): file

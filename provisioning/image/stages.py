@@ -10,9 +10,10 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from provisioning.image.archive import Archives, resolve_packages
@@ -31,6 +32,9 @@ class Stage(Struct, frozen=True, kw_only=True):
     placed: Placed
     key: str
     excluded: tuple[str, ...]
+    files: Mapping[str, tuple[int, bytes]]
+    """Taken when the key was: what is built is what is named, though somebody edits meanwhile."""
+    script: bytes
 
 
 class Builder(Struct, frozen=True, kw_only=True):
@@ -58,8 +62,17 @@ def plan(builder: Builder, stack: Stack) -> list[Stage]:
         names += placed.packages
         excluded += placed.layer.exclude
         resolved = resolve_packages(builder.archives, names) if placed.packages else []
-        key = _key(key, builder, placed, resolved)
-        stages.append(Stage(placed=placed, key=key, excluded=excluded))
+        files = overlay_files(placed, builder.project)
+        script = placed.folder / "run"
+        stage = Stage(
+            placed=placed,
+            key=key,
+            excluded=excluded,
+            files=files,
+            script=script.read_bytes() if script.exists() else b"",
+        )
+        key = _key(stage, builder, resolved)
+        stages.append(msgspec.structs.replace(stage, key=key))
     return stages
 
 
@@ -87,12 +100,14 @@ def _build(builder: Builder, stage: Stage, below: Path | None, steps: Steps) -> 
         room = Path(name)
         room.chmod(0o755)  # an unprivileged build enters it under another user id
         write_overlay(
-            stage.placed,
-            builder.project,
+            stage.files,
             room / "overlay.tar",
             epoch_seconds=builder.epoch_seconds,
             further=builder.agent if layer.agent else None,
         )
+        if stage.script:
+            (room / "run").write_bytes(stage.script)
+            (room / "run").chmod(0o755)
         result = room / "root.tar"
         run(
             _mmdebstrap(builder, stage, below, room),
@@ -138,9 +153,8 @@ def _mmdebstrap(builder: Builder, stage: Stage, below: Path | None, work: Path) 
     customize.append(
         f'tar --extract --preserve-permissions -C "$1" -f {_quoted(work / "overlay.tar")}'
     )
-    script = stage.placed.folder / "run"
-    if script.exists():
-        customize.append(f'{_quoted(script)} "$1"')
+    if stage.script:
+        customize.append(f'{_quoted(work / "run")} "$1"')
     command += [f"--setup-hook={hook}" for hook in setup]
     command += [f"--customize-hook={hook}" for hook in customize]
     return [*command, "", str(work / "root.tar"), str(room.sources)]
@@ -155,25 +169,23 @@ def _install(packages: Sequence[str]) -> str:
     )
 
 
-def _key(below: str, builder: Builder, placed: Placed, resolved: Sequence[str]) -> str:
-    digest = hashlib.sha256()
-    script = placed.folder / "run"
-    files = {
-        path: (mode, hashlib.sha256(content).hexdigest())
-        for path, (mode, content) in sorted(overlay_files(placed, builder.project).items())
-    }
+def _key(stage: Stage, builder: Builder, resolved: Sequence[str]) -> str:
+    """Return the key of `stage`, which until now has that of the one below."""
+    placed = stage.placed
     inputs = {
-        "below": below,
+        "below": stage.key,
         "packages": placed.packages,
         "resolved": resolved,
         "values": placed.values,
         "exclude": placed.layer.exclude,
-        "files": files,
-        "run": script.read_text("utf-8") if script.exists() else "",
+        "files": {
+            path: (mode, hashlib.sha256(content).hexdigest())
+            for path, (mode, content) in sorted(stage.files.items())
+        },
+        "run": stage.script.decode("utf-8"),
         "agent": builder.agent_hash if placed.layer.agent else "",
     }
-    digest.update(json.dumps(inputs, sort_keys=True).encode())
-    return digest.hexdigest()
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
 def _tar(builder: Builder, stage: Stage) -> Path:
