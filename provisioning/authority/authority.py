@@ -87,7 +87,7 @@ class Authority:
     def unlock(self, passphrase: bytes, *kinds: Kind) -> Signer:
         """Return the signer of the newest generations, of all kinds or of those named.
 
-        Opening a key takes half a second by design. Raises PassphraseError, AuthorityError.
+        Opening a key takes tenths of a second by design. Raises PassphraseError, AuthorityError.
         """
         keys = {}
         for kind in kinds or KINDS:

@@ -16,8 +16,8 @@ from provisioning.authority.errors import AuthorityError, PassphraseError
 Kind = Literal["mqtt", "ssh-host", "ssh-user"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SigningKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-# bcrypt_pbkdf; half a second a guess on a laptop. OpenSSH itself takes 24.
-_KDF_ROUNDS = 32
+# bcrypt_pbkdf as ssh-keygen(1) does; some tenths of a second for every guess.
+_KDF_ROUNDS = 24
 
 
 class Generation(Struct, frozen=True, kw_only=True):

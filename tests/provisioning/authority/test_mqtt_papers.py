@@ -5,6 +5,7 @@ import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -13,10 +14,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 from services.mosquitto import Mosquitto, mosquitto_program
 from services.waiting import until
 
+from provisioning.authority import x509
 from provisioning.authority.authority import Authority
 from provisioning.authority.errors import RequestError
 from provisioning.register import Register
 
+# All that Mosquitto 2.0 says of a certificate that is revoked, expired or of another authority.
+REFUSAL = "certificate verify failed"
 pytestmark = pytest.mark.skipif(mosquitto_program() is None, reason="Mosquitto is not installed")
 
 
@@ -35,7 +39,7 @@ def request(folder: Path, name: str, *, key: str = "", subject: str = "") -> byt
 
 
 def enrolled(authority: Authority, passphrase: bytes, folder: Path, name: str) -> None:
-    signer = authority.unlock(passphrase)
+    signer = authority.unlock(passphrase, "mqtt")
     (folder / f"{name}.pem").write_bytes(signer.mqtt_client(name, request(folder, name)))
 
 
@@ -43,7 +47,7 @@ def enrolled(authority: Authority, passphrase: bytes, folder: Path, name: str) -
 def papers(authority: Authority, passphrase: bytes, tmp_path: Path) -> Path:
     folder = tmp_path / "papers"
     folder.mkdir()
-    signer = authority.unlock(passphrase)
+    signer = authority.unlock(passphrase, "mqtt")
     asked = request(folder, "broker", subject="/CN=localhost")
     (folder / "broker.pem").write_bytes(signer.mqtt_broker(["localhost", "127.0.0.1"], asked))
     publish(authority, passphrase, folder)
@@ -120,7 +124,25 @@ def test_a_revoked_node_stays_out_after_the_broker_took_the_list(
     assert broker._process
     os.kill(broker._process.pid, signal.SIGHUP)
     until(lambda: not comes_in(broker, papers, "taman-bunga"), "the broker to take the list")
+    assert REFUSAL in said(broker)
     assert comes_in(broker, papers, "pasar-horas")
+
+
+def said(broker: Mosquitto) -> str:
+    return (broker.directory / "mosquitto.log").read_text()
+
+
+def test_an_expired_node_stays_out(
+    broker: Mosquitto,
+    authority: Authority,
+    passphrase: bytes,
+    papers: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(x509, "_BACKDATED", timedelta(days=x509.CERTIFICATE_DAYS, seconds=1))
+    enrolled(authority, passphrase, papers, "taman-bunga")
+    assert not comes_in(broker, papers, "taman-bunga")
+    assert REFUSAL in said(broker)
 
 
 def test_a_foreign_authority_opens_nothing(
@@ -130,6 +152,7 @@ def test_a_foreign_authority_opens_nothing(
     foreign.init(passphrase)
     enrolled(foreign, passphrase, papers, "taman-bunga")
     assert not comes_in(broker, papers, "taman-bunga")
+    assert REFUSAL in said(broker)
 
 
 def test_a_brokers_certificate_is_no_nodes(broker: Mosquitto, papers: Path) -> None:
@@ -151,7 +174,7 @@ def test_a_rotation_overlaps(
     (papers / "mqtt-ca.pem").write_bytes(authority.bundle("mqtt"))
     broker_request = (papers / "broker.csr").read_bytes()
     (papers / "broker.pem").write_bytes(
-        authority.unlock(passphrase).mqtt_broker(["localhost", "127.0.0.1"], broker_request)
+        authority.unlock(passphrase, "mqtt").mqtt_broker(["localhost", "127.0.0.1"], broker_request)
     )
     publish(authority, passphrase, papers)
     broker.close()
@@ -173,10 +196,10 @@ def test_a_request_that_does_not_fit_is_refused(
 ) -> None:
     asked = request(tmp_path, "taman-bunga", key=key, subject=subject)
     with pytest.raises(RequestError, match=words):
-        authority.unlock(passphrase).mqtt_client("taman-bunga", asked)
+        authority.unlock(passphrase, "mqtt").mqtt_client("taman-bunga", asked)
 
 
 @pytest.mark.parametrize("asked", [b"", b"garbage", b"-----BEGIN CERTIFICATE REQUEST-----\n"])
 def test_garbage_is_refused(authority: Authority, passphrase: bytes, asked: bytes) -> None:
     with pytest.raises(RequestError, match="no certificate request"):
-        authority.unlock(passphrase).mqtt_client("taman-bunga", asked)
+        authority.unlock(passphrase, "mqtt").mqtt_client("taman-bunga", asked)

@@ -13,6 +13,7 @@ from provisioning.authority import ssh
 from provisioning.authority.authority import Authority
 from provisioning.enrol.connection import Reach, Trust, pinned, run_on
 from provisioning.enrol.errors import EnrolError
+from provisioning.register import Register
 
 pytestmark = pytest.mark.skipif(sshd_missing(), reason="needs root and openssh-server")
 NODE = "pasar-horas"
@@ -28,7 +29,7 @@ def sshd(authority: Authority, passphrase: bytes, tmp_path: Path) -> Iterator[Ss
     made = Sshd(tmp_path / "node", authority.bundle("ssh-user"), authority.krl(), "technician")
     public = keygen(made.host_key)
     certificate = made.host_key.with_name(made.host_key.name + "-cert.pub")
-    certificate.write_text(authority.unlock(passphrase).ssh_host(NODE, public))
+    certificate.write_text(authority.unlock(passphrase, "ssh-host").ssh_host(NODE, public))
     with made.config.open("a") as config:
         config.write(f"HostCertificate {certificate}\n")
     with made:
@@ -39,7 +40,7 @@ def technician(
     authority: Authority, passphrase: bytes, key: Path, *, principal: str = "technician"
 ) -> None:
     public = keygen(key)
-    signer = authority.unlock(passphrase)
+    signer = authority.unlock(passphrase, "ssh-user")
     certificate = signer.technician("ayu", public, [principal], 8)
     key.with_name(key.name + "-cert.pub").write_text(certificate)
 
@@ -94,6 +95,20 @@ def test_another_principal_stays_out(
     technician(authority, passphrase, tmp_path / "key", principal="somebody")
     with pytest.raises(EnrolError, match="Permission denied"):
         login(sshd, authority, tmp_path / "key")
+    assert "does not contain an authorized principal" in sshd.log.read_text()
+
+
+def test_a_foreign_authoritys_technician_stays_out(
+    sshd: Sshd, authority: Authority, passphrase: bytes, tmp_path: Path
+) -> None:
+    foreign = Authority(tmp_path / "foreign", Register(tmp_path / "foreign.db"))
+    foreign.init(passphrase)
+    technician(foreign, passphrase, tmp_path / "key")
+    with pytest.raises(EnrolError, match="Permission denied"):
+        login(sshd, authority, tmp_path / "key")
+    signer = ssh.read_public(foreign.trusted("ssh-user")[0].public, "foreign")
+    failed = [line for line in sshd.log.read_text().splitlines() if "Failed publickey" in line]
+    assert any(f"CA ED25519 {ssh.fingerprint(signer)}" in line for line in failed)
 
 
 def test_an_expired_certificate_stays_out(
@@ -106,7 +121,7 @@ def test_an_expired_certificate_stays_out(
     monkeypatch.setattr(ssh, "_BACKDATED", timedelta(days=2))
     public = keygen(tmp_path / "key")
     key = ssh.read_public(public, "ayu")
-    signing = authority.unlock(passphrase)._ssh("ssh-user")
+    signing = authority.unlock(passphrase, "ssh-user")._ssh("ssh-user")
     gone = ssh._started(
         key, "ayu", ["technician"], timedelta(seconds=-60), SSHCertificateType.USER
     ).sign(signing)
@@ -125,6 +140,7 @@ def test_a_revoked_technician_stays_out_and_others_come_in(
     sshd.krl.write_bytes(authority.publish(passphrase)["ssh-revoked.krl"])
     with pytest.raises(EnrolError, match="Permission denied"):
         login(sshd, authority, tmp_path / "key")
+    assert "revoked by file" in sshd.log.read_text()
     technician(authority, passphrase, tmp_path / "new")
     assert login(sshd, authority, tmp_path / "new")
 
@@ -166,4 +182,4 @@ def test_technicians_papers_are_short_lived(
 ) -> None:
     public = keygen(tmp_path / "key")
     with pytest.raises(ValueError, match="lasts up to 24"):
-        authority.unlock(passphrase).technician("ayu", public, ["technician"], 25)
+        authority.unlock(passphrase, "ssh-user").technician("ayu", public, ["technician"], 25)
