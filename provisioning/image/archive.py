@@ -19,7 +19,7 @@ from provisioning.image.keyring import pinned
 ESSENTIAL = "?essential"
 _INSTALL = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) ", re.MULTILINE)
 _NO_PACKAGE = re.compile(
-    r"^E: (?:Unable to locate package|Package '?)(?P<name>[^\s']+)", re.MULTILINE
+    r"^E: (?:Unable to locate package |Package '?)(?P<name>[^\s']+)", re.MULTILINE
 )
 _MIRROR_VARIABLE = "SIMPUL_MIRROR_{}"
 

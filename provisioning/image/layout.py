@@ -15,6 +15,9 @@ ROOT_PARTITION = {"a": 5, "b": 6}
 DATA_PARTITION = 7
 DATA_UUID = "53494d50-6461-7461-8000-000000000001"
 ROOT_UUID = "53494d50-726f-6f74-8000-000000000001"
+VERITY_UUID = "53494d50-7672-7479-8000-000000000001"
+VERITY_SALT = "53494d50"  # public by nature; fixed, so that the same root has the same hash
+CMDLINE_BYTES_MAX = 512
 DATA_HASH_SEED = "53494d50-7365-6564-8000-000000000001"
 AUTOBOOT_BYTES = 512
 AUTOBOOT = (
@@ -33,11 +36,12 @@ def partuuid(number: int) -> str:
     return f"{DISK_SIGNATURE:08x}-{number:02x}"
 
 
-def cmdline(slot: str, console: str, panic_seconds: str) -> str:
-    """Return the kernel's arguments for one slot."""
+def cmdline(slot: str, console: str, panic_seconds: str, root_hash: str) -> str:
+    """Return the kernel's arguments for one slot; `root_hash` is HASH@OFFSET of its hash tree."""
     return (
         f"root=PARTUUID={partuuid(ROOT_PARTITION[slot])} rootfstype=erofs ro rootwait"
-        f" simpul.slot={slot} panic={panic_seconds} fsck.mode=skip {console}\n"
+        f" simpul.slot={slot} simpul.verity={root_hash}"
+        f" panic={panic_seconds} fsck.mode=skip {console}\n"
     )
 
 

@@ -5,6 +5,7 @@ the building machine. Without root it runs under fakeroot(1).
 """
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -64,12 +65,13 @@ def pack(packing: Packing, steps: Steps) -> Path:
     """Return the raw image, made in `packing.room`. Raises BuildError."""
     room = packing.room
     tree = room / "root"
+    with steps.step("root file system", "erofs under dm-verity") as log:
+        _root(packing, tree, log)
+        root_hash = _verity(packing, log)
     with steps.step("boot partitions", "kernel, initramfs, firmware, device trees") as log:
         _unpack_boot(packing, log)
-        _boot_partition(packing, log)
+        _boot_partition(packing, root_hash, log)
         _select_partition(packing, log)
-    with steps.step("root file system", "erofs") as log:
-        _root(packing, tree, log)
     with steps.step("data partition", "ext4, grown at the first boot") as log:
         _data(packing, log)
     with steps.step("card", "genimage") as log:
@@ -88,7 +90,7 @@ def _unpack_boot(packing: Packing, log: Path) -> None:
     )
 
 
-def _boot_partition(packing: Packing, log: Path) -> None:
+def _boot_partition(packing: Packing, root_hash: str, log: Path) -> None:
     tree, files = packing.room / "boot", packing.room / "boot-a"
     files.mkdir()
     for pattern, name in (("vmlinuz-*", "vmlinuz"), ("initrd.img-*", "initrd.img")):
@@ -101,7 +103,11 @@ def _boot_partition(packing: Packing, log: Path) -> None:
         if file.is_file() and not file.name.startswith(("LICENCE", "README")):
             shutil.copyfile(file, files / file.name)
     (files / "config.txt").write_text(_CONFIG.format(upstream=1))
-    arguments = layout.cmdline("a", packing.console, packing.panic_seconds)
+    arguments = layout.cmdline("a", packing.console, packing.panic_seconds, root_hash)
+    if len(arguments) > layout.CMDLINE_BYTES_MAX:
+        raise BuildError(
+            f"cmdline.txt: {len(arguments)} bytes; one sector is all that updates write"
+        )
     (files / "cmdline.txt").write_text(arguments)
     _fat(packing, "boot-a", layout.BOOT_MIB, "SIMPUL-BOOT", log)
 
@@ -156,12 +162,27 @@ mkfs.erofs {times} --quiet {shlex.quote(str(image))} .
     if os.geteuid() != 0:
         command = ["fakeroot", *command]
     run(command, log, environment=_stable(packing))
+
+
+def _verity(packing: Packing, log: Path) -> str:
+    """Append the hash tree to the root (dm-verity, veritysetup(8)); return the root hash."""
+    image = packing.room / "root.erofs"
+    data_bytes = image.stat().st_size
+    words = [*("veritysetup", "format", "--data-block-size=4096", "--hash-block-size=4096")]
+    words += [f"--hash-offset={data_bytes}", f"--uuid={layout.VERITY_UUID}"]
+    words += [f"--salt={layout.VERITY_SALT}", f"--data-blocks={data_bytes // 4096}"]
+    begin = log.stat().st_size
+    run([*words, str(image), str(image)], log)
+    found = re.search(rb"Root hash:\s+([0-9a-f]{64})", log.read_bytes()[begin:])
+    if found is None:
+        raise BuildError(f"veritysetup told no root hash\nlog: {log}")
     size_mib = image.stat().st_size / (1 << 20)
     if size_mib > layout.ROOT_MIB:
         raise BuildError(
             f"the root is {size_mib:.0f} MiB, its partition {layout.ROOT_MIB} MiB:"
             " take packages out of a layer"
         )
+    return f"{found[1].decode()}@{data_bytes}"
 
 
 def _data(packing: Packing, log: Path) -> None:

@@ -26,7 +26,8 @@ def test_the_kernels_arguments_can_be_given_to_the_other_slot(
 ) -> None:
     monkeypatch.syspath_prepend(str(UPDATE))
     own_words = import_module("slot_boot.own_words")
-    line = layout.cmdline("a", "console=tty1", "10").encode()
-    assert own_words.own_words(line, slot) == layout.cmdline(slot, "console=tty1", "10").encode()
-    assert len(line) < 512
+    words = ("console=tty1", "10", f"{'0' * 64}@{layout.ROOT_MIB << 20}")
+    line = layout.cmdline("a", *words).encode()
+    assert own_words.own_words(line, slot) == layout.cmdline(slot, *words).encode()
+    assert len(line) < layout.CMDLINE_BYTES_MAX
     assert "slot_boot" in sys.modules
