@@ -19,8 +19,9 @@ from provisioning.image.boot.partitions import Partition, read_partitions
 from provisioning.image.bundle_keys import BundleKeys
 from provisioning.image.errors import BundleError, ToolError
 
-# The same words as the update layer's variables and bundle-check accept.
+# As the update layer's variable.
 _COMPATIBLE = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
+# What RAUC compares (min-bundle-version).
 _VERSION = re.compile(r"(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){0,2}(-[0-9A-Za-z.-]+)?")
 _BOOT_A = 2
 _PAGE_BYTES = 4096  # RAUC's block index counts in these

@@ -66,6 +66,19 @@ def sparse_copy(file: Path, to: Path) -> None:
     subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(file), str(to)], check=True)
 
 
+def cut_out(disk: Path, region: range, to: Path) -> None:
+    """Copy a range of `disk` to the file `to`, without its holes."""
+    to.unlink(missing_ok=True)
+    with disk.open("rb") as source, to.open("wb") as out:
+        out.truncate(len(region))
+        for start in range(region.start, region.stop, _BUCKET_BYTES):
+            source.seek(start)
+            chunk = source.read(min(_BUCKET_BYTES, region.stop - start))
+            if chunk.count(0) != len(chunk):
+                out.seek(start - region.start)
+                out.write(chunk)
+
+
 class _Medium:
     """A disk file that moves from state to state by rewriting only what differs."""
 

@@ -85,9 +85,10 @@ def _select(folder: Path) -> Path:
 
 
 def _boot(folder: Path, slot: str, size_mib: int, seed: int) -> Path:
+    root = layout.partuuid(layout.ROOT_PARTITION[slot])
     files = {
         "config.txt": b"kernel=vmlinuz\ninitramfs initrd.img followkernel\ncmdline=cmdline.txt\n",
-        "cmdline.txt": layout.cmdline(slot, "console=tty1", "10").encode(),
+        "cmdline.txt": f"root=PARTUUID={root} rootfstype=erofs ro simpul.slot={slot}\n".encode(),
         "vmlinuz": _noise(seed, 300_000),
         "initrd.img": _noise(seed + 1, 500_000),
     }

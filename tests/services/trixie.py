@@ -1,7 +1,7 @@
-"""Makes a Debian 13 root for the guest, with what a camera test needs that Debian 12 lacks.
+"""Makes a Debian 13 root for the guest, with what tests need that Debian 12 lacks.
 
-libcamera's virtual camera writes into udmabuf, which the older kernel has not; and a node runs
-Debian 13's Python. It is kept in the cache, named by what went into it.
+libcamera's virtual camera writes into udmabuf, which the older kernel has not; a node runs Debian
+13's Python, and its RAUC. It is kept in the cache, named by what went into it.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ SITE = "/opt/simpul-site"
 _PYTHON = "3.13"
 _PACKAGES = (
     *("kmod", "python3", "python3-libcamera", "libcamera-ipa", "libcamera-tools"),
-    *("python3-prctl", "libcap2"),
+    *("python3-prctl", "libcap2", "rauc", "rauc-service", "dbus-daemon"),
 )
 # pidng and openexr write raw files; prctl comes from Debian. None has a wheel.
 _UNUSED = ("pidng", "python-prctl", "openexr", "tqdm", "libarchive-c", "jsonschema", "pillow-heif")

@@ -15,7 +15,3 @@ class ChoiceError(SlotError, ValueError):
 
 class RefusedError(SlotError, RuntimeError):
     """The step asked for could leave the node without a bootable slot."""
-
-
-class VersionError(SlotError, ValueError):
-    """A version cannot be compared."""
