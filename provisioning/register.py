@@ -71,7 +71,7 @@ class Register:
         self.file = file
         self.who = who or _operator()
         with _translated(file):
-            os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            _make(file)
         with self.transaction() as db:
             db.executescript(_SCHEMA)
 
@@ -161,6 +161,19 @@ def now_text() -> str:
 def as_text(at: datetime) -> str:
     """Return a time as the register keeps it."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _make(file: Path) -> None:
+    """Make the file when missing, for the person who called sudo to flash: enrolling needs none."""
+    try:
+        made = os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return
+    try:
+        if os.geteuid() == 0 and "SUDO_UID" in os.environ:
+            os.fchown(made, int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"]))
+    finally:
+        os.close(made)
 
 
 def _operator() -> str:

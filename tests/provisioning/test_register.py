@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -48,6 +49,18 @@ def test_only_its_owner_reads_it(tmp_path: Path) -> None:
     file = tmp_path / "register.db"
     Register(file).record_card(CARD)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_register_made_under_sudo_belongs_to_the_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("SUDO_UID", "1234"), ("SUDO_GID", "1235"), ("SUDO_USER", "ayu")):
+        monkeypatch.setenv(name, value)
+    register = Register(tmp_path / "register.db")
+    found = register.file.stat()
+    assert (found.st_uid, found.st_gid) == (1234, 1235)
+    assert register.who == "ayu"
 
 
 def test_stations_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
