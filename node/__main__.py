@@ -62,11 +62,22 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     add("check", _check, "Check a settings file; exit 0 only when the agent would run with it.")
     add("schema", _schema, "Print the JSON Schema of the settings file.")
     _add_enrol(commands.add_parser("enrol", help="One step of an enrolment; the station calls it."))
+    _add_hotspot(commands.add_parser("hotspot", help="Configure the access point's programs."))
     _add_install(
         commands.add_parser("install", help="Install, confirm or take back a release."), words
     )
     _add_lamp(commands.add_parser("lamp", help="Show one pattern on the lamp, without an agent."))
     return parser
+
+
+def _add_hotspot(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    render = actions.add_parser("render", help="Write the checked files into DIR.")
+    render.add_argument("directory", type=Path, metavar="DIR")
+    apply = actions.add_parser("apply", help="Write the files in use; restart what they change.")
+    for sub, command in ((render, _hotspot_render), (apply, _hotspot_apply)):
+        sub.set_defaults(command=command)
+        sub.add_argument("--config", type=Path, default=_DEFAULT_FILE, metavar="FILE")
 
 
 def _add_enrol(parser: argparse.ArgumentParser) -> None:
@@ -164,6 +175,22 @@ def _camera(options: argparse.Namespace) -> int:
     from node.camera.process import run_camera_process  # noqa: PLC0415 - numpy stays out of the agent
 
     return run_camera_process(options.config)
+
+
+def _hotspot_render(options: argparse.Namespace) -> int:
+    from node.hotspot.access_point.files import render  # noqa: PLC0415 - only this command needs it
+
+    for name in render(load_settings(options.config).hotspot, options.directory):
+        print(options.directory / name)  # noqa: T201 - a command speaks to its terminal
+    return 0
+
+
+def _hotspot_apply(options: argparse.Namespace) -> int:
+    from node.hotspot.access_point.apply import apply  # noqa: PLC0415 - only this command needs it
+
+    for what in apply(load_settings(options.config).hotspot):
+        print(what)  # noqa: T201 - as above
+    return 0
 
 
 def _enrol(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from node.board.adapters import board_contradictions, check_board
 from node.errors import SettingsError
+from node.hotspot.access_point.plan import access_point_contradictions
 from node.messages import SimpulError
 from node.settings import NodeSettings, Uplink
 from node.tls_files import ca_problems, certificate_problems, reason_of
@@ -48,6 +49,7 @@ def contradictions(settings: NodeSettings) -> list[str]:
         *_tls_contradictions(uplink),
         *_backoff_contradictions(uplink),
         *board_contradictions(settings.board),
+        *access_point_contradictions(settings.hotspot),
     ]
 
 

@@ -19,6 +19,10 @@ class RadioError(SimpulError, OSError):
     """The hotspot's radio cannot be asked."""
 
 
+class AccessPointError(SimpulError, RuntimeError):
+    """The access point's configuration is refused by the program that it is for."""
+
+
 class BoardError(SimpulError, OSError):
     """The lines of the board cannot be claimed, read or switched."""
 

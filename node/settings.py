@@ -139,7 +139,7 @@ class Camera(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Hotspot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[hotspot]: the access point that is watched."""
+    """[hotspot]: the access point that is watched, and run here when it has an ssid."""
 
     adapter: Annotated[
         Literal["none", "nl80211", "simulated"],
@@ -155,6 +155,54 @@ class Hotspot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     measure_interval_seconds: Annotated[
         float, Meta(ge=0.02, le=3600, description="Time between hotspot measurements.")
     ] = 10.0
+    ssid: Annotated[
+        str,
+        Meta(max_length=32, description="Name of the free network; empty: none is run here."),
+    ] = ""
+    country: Annotated[
+        str,
+        Meta(
+            pattern="^[A-Z]{2}$",
+            description="Country whose radio rules hold, two capital letters such as ID.",
+        ),
+    ] = "ID"
+    band: Annotated[Literal["2.4GHz", "5GHz"], Meta(description="Band of the access point.")] = (
+        "2.4GHz"
+    )
+    channel: Annotated[
+        int, Meta(ge=1, le=177, description="Channel: 1 to 13, or on 5 GHz 36 to 48, 149 to 165.")
+    ] = 6
+    stations_max: Annotated[
+        int, Meta(ge=1, le=2007, description="Most devices at once; Pi radios carry 7 to 19.")
+    ] = 16
+    address: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9.]{7,15}/[0-9]{1,2}$",
+            description="The node's address among the guests, and the size of their network.",
+        ),
+    ] = "10.80.0.1/22"
+    lease_minutes: Annotated[
+        int, Meta(ge=2, le=1440, description="How long a guest's address is kept for it.")
+    ] = 30
+    dns_servers: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}$")], ...],
+        Meta(max_length=8, description="Servers asked for names; none: those of the node itself."),
+    ] = ()
+    uplink_interface: Annotated[
+        str,
+        Meta(
+            pattern="^[A-Za-z0-9._-]{1,15}$",
+            description="Network interface towards the internet: a name such as eth0.",
+        ),
+    ] = "eth0"
+    isolate_guests: Annotated[
+        bool, Meta(description="Whether guests are kept from each other; false is for tests.")
+    ] = True
+    city_networks: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[0-9.]{7,15}/[0-9]{1,2}$")], ...],
+        Meta(max_length=64, description="Networks that guests do not reach."),
+    ] = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
 
 
 class Board(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

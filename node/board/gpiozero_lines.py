@@ -79,9 +79,13 @@ def _contact(
 ) -> DigitalInputDevice | None:
     if pin is None:
         return None
+
+    def told() -> None:  # gpiozero hands the device to whatever takes an argument
+        moved()
+
     device = DigitalInputDevice(pin, pull_up=True, pin_factory=factory)
-    device.when_activated = moved
-    device.when_deactivated = moved
+    device.when_activated = told
+    device.when_deactivated = told
     return device
 
 

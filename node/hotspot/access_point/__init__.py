@@ -1,0 +1,1 @@
+"""The access point's room: renders what hostapd, dnsmasq and nftables are told."""
