@@ -29,6 +29,7 @@ COMMANDS = {
     "release": "provisioning.release.tasks:release_tasks",
     "station": "provisioning.flash.tasks:station",
     "status": "provisioning.tasks:status",
+    "update": "provisioning.update.tasks:update",
     "watch": "provisioning.tasks:watch",
 }
 _EXIT_FAILED = 1

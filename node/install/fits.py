@@ -5,6 +5,7 @@ import os
 import platform
 import pwd
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,13 @@ def outbox_of(places: Places) -> Path:
         return Path(load_settings(places.settings).node.state_directory) / "outbox.db"
     except SettingsError:
         return Path(os.devnull)
+
+
+def python_of(places: Places) -> str:
+    """Return the Python that the current release runs on, such as 3.13; else this one's."""
+    interpreter = places.current / "bin/python"
+    target = interpreter.readlink().name if interpreter.is_symlink() else ""
+    return target.removeprefix("python") or f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _as_agent() -> dict[str, Any]:

@@ -51,6 +51,20 @@ class Outcome(Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
+class Standing(Outcome, frozen=True, kw_only=True):
+    """How a node stands, for those who decide from afar.
+
+    `active`: the agent's service runs; `delivers`: its last run brought something to a broker. Each
+    is None where it cannot be told. `platform` and `python` say which bundles are for this node.
+    """
+
+    active: bool | None = None
+    delivers: bool | None = None
+    platform: str = ""
+    python: str = ""
+    counter: int = 0
+
+
 def machine_at(root: Path) -> Machine:
     """Return the machine whose files are below `root`.
 

@@ -53,7 +53,7 @@ def revert(machine: Machine, state: State, reason: str, *, booting: bool = False
         confirmed=state.confirmed,
         previous=state.previous,
         counter=state.counter,
-        outcome=f"{state.candidate} was taken back: {reason}"[:2000],
+        outcome=f"{state.candidate[:16]} was taken back: {reason}"[:2000],
     )
     if _write(machine, done):
         collect(machine.places, done)

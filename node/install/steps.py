@@ -4,6 +4,7 @@ Every step is recorded before it is taken, so that it can be resumed or undone a
 power cut between any two of them. Callers hold the lock.
 """
 
+import platform
 from pathlib import Path
 
 import msgspec
@@ -12,9 +13,9 @@ from msgspec import Struct
 from node.install.bundle import Bundle, read_bundle
 from node.install.durable import point
 from node.install.errors import BundleError, BusyError, InstallError, ServiceError, TrustError
-from node.install.fits import check_machine, check_settings, outbox_of
+from node.install.fits import check_machine, check_settings, outbox_of, python_of
 from node.install.health import Watch, output_of
-from node.install.machine import Machine, Outcome, Wishes
+from node.install.machine import Machine, Outcome, Standing, Wishes
 from node.install.manifest import MANIFEST_NAME, release_hash
 from node.install.places import Places
 from node.install.service import RESTART_MAX_S, Service
@@ -121,16 +122,23 @@ def resume(machine: Machine, *, booting: bool = False) -> Outcome:
     )
 
 
-def show(machine: Machine) -> Outcome:
-    """Say what runs and what is awaited; changes nothing and needs no lock."""
+def show(machine: Machine) -> Standing:
+    """Say what runs, how, and what is awaited; changes nothing and needs no lock."""
     state = read_state(machine.places.state)
-    if state.phase == "trial":
-        return _trial_outcome(machine, state)
-    return Outcome(
-        status="idle",
+    trial = state.phase == "trial"
+    service = machine.service
+    output = output_of(outbox_of(machine.places))
+    return Standing(
+        status="trial" if trial else "idle",
         release=state.candidate,
         confirmed=state.confirmed,
+        deadline_seconds=_left_seconds(machine, state) if trial else 0.0,
         message=state.outcome or (state.phase if state.phase != "idle" else ""),
+        active=service.pulse().active if service.exists() else None,
+        delivers=output.delivered if output else None,
+        platform=platform.machine(),
+        python=python_of(machine.places),
+        counter=state.counter,
     )
 
 
@@ -229,6 +237,10 @@ def _trial_outcome(machine: Machine, state: State) -> Outcome:
         status="trial",
         release=state.candidate,
         confirmed=state.confirmed,
-        deadline_seconds=round(max(0.0, state.deadline_s - machine.now_s()), 1),
+        deadline_seconds=_left_seconds(machine, state),
         message="runs, and is taken back unless it is confirmed",
     )
+
+
+def _left_seconds(machine: Machine, state: State) -> float:
+    return round(max(0.0, state.deadline_s - machine.now_s()), 1)

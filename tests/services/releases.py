@@ -1,16 +1,20 @@
 """Makes small releases and the keys that sign them, by the desk's own code, for tests."""
 
 import base64
+import hashlib
 import platform
 import sys
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import structs
 
-from node.install.manifest import Manifest
+from node.install.bundle import read_bundle, write_bundle
+from node.install.manifest import File, Manifest, encode_manifest
 from node.install.signatures import Trust, encode_trust
 from provisioning.release.keys import public_bytes
 from provisioning.release.pack import pack_tree
@@ -66,3 +70,28 @@ def small_bundle(
     for each in signers:
         sign_bundle(bundle, each)
     return bundle
+
+
+def changed_bundle(
+    base: Path,
+    output: Path,
+    files: Mapping[str, bytes],
+    *,
+    counter: int,
+    signers: Sequence[Ed25519PrivateKey],
+) -> Path:
+    """Write a delta to `base` in which `files` have other content, and sign it."""
+    manifest = read_bundle(base).manifest
+    contents = {hashlib.sha256(content).hexdigest(): content for content in files.values()}
+    changed = {
+        path: File(path=path, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        for path, content in files.items()
+    }
+    kept = tuple(each for each in manifest.files if each.path not in files)
+    newer = structs.replace(manifest, counter=counter, files=(*kept, *changed.values()))
+    packed = {name: zlib.compress(content) for name, content in contents.items()}
+    with output.open("wb") as out:
+        write_bundle(out, encode_manifest(newer), (), packed)
+    for each in signers:
+        sign_bundle(output, each)
+    return output

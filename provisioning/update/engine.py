@@ -1,0 +1,118 @@
+"""Carries a rollout out: begins nodes as the plan allows, records each end, and stops in time."""
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from provisioning.update.errors import RecordError
+from provisioning.update.plan import Place, Plan
+from provisioning.update.record import Record
+from provisioning.update.rollout import (
+    Entry,
+    Limits,
+    cancelled,
+    is_over,
+    startable,
+    too_many_failures,
+)
+
+_LOOK_S = 0.5
+Wish = Literal["", "pause", "abort"]
+
+
+class Control(Struct, frozen=True):
+    """What the operator wishes, left beside the record by another program."""
+
+    file: Path
+
+    def wish(self) -> Wish:
+        """Return the latest wish; anything unknown is none."""
+        try:
+            text = self.file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+        return text if text in {"pause", "abort"} else ""  # type: ignore[return-value]
+
+    def set(self, wish: Wish) -> None:
+        """Leave a wish. Raises RecordError."""
+        try:
+            self.file.write_text(wish, encoding="utf-8")
+        except OSError as error:
+            raise RecordError(f"{self.file}: {error.strerror}") from error
+
+
+def control_of(record: Path) -> Control:
+    """Return where wishes for the rollout in the file `record` are left."""
+    return Control(record.with_name(f"{record.name}.wish"))
+
+
+class Engine:
+    """One run of a rollout. What was under way when the last run died is done again."""
+
+    def __init__(
+        self,
+        record: Record,
+        plan: Plan,
+        limits: Limits,
+        turn: Callable[[Place], Entry],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`turn` updates a node, in a thread of the pool; `changed` is called after each change."""
+        self._record = record
+        self._plan = plan
+        self._limits = limits
+        self._turn = turn
+        self._changed = changed
+        self._control = control_of(record.file)
+        self._under_way: dict[Future[Entry], Place] = {}
+
+    def run(self) -> None:
+        """Run until all is done, stopped, aborted or paused. Raises RecordError."""
+        for name, entry in self._record.entries.items():
+            if entry.state == "in-progress" or entry.away:
+                self._set(name, Entry())
+        with ThreadPoolExecutor(max_workers=self._limits.parallel) as pool:
+            try:
+                self._loop(pool)
+            finally:
+                # A node that was begun is seen to its end, whatever happened here.
+                self._collect(wait(self._under_way).done)
+
+    def _loop(self, pool: ThreadPoolExecutor) -> None:
+        while True:
+            wish = self._control.wish()
+            if not wish:
+                for place in startable(self._plan, self._record.entries, self._limits):
+                    self._set(place.name, Entry("in-progress"))
+                    self._under_way[pool.submit(self._turn, place)] = place
+            if not self._under_way and (wish or is_over(*self._now())):
+                self._end(wish)
+                return
+            done = wait(self._under_way, timeout=_LOOK_S, return_when=FIRST_COMPLETED).done
+            self._collect(done)
+
+    def _collect(self, done: set[Future[Entry]]) -> None:
+        for future in done:
+            self._set(self._under_way.pop(future).name, future.result())
+
+    def _end(self, wish: Wish) -> None:
+        reason = ""
+        if wish == "abort":
+            reason = "aborted by the operator"
+        elif too_many_failures(self._record.entries, self._limits):
+            reason = "stopped: too many nodes failed"
+        if reason:
+            for name, entry in cancelled(self._record.entries, reason).items():
+                self._set(name, entry)
+        self._record.note(reason or ("paused by the operator" if wish else "done"))
+        self._changed()
+
+    def _now(self) -> tuple[Plan, dict[str, Entry], Limits]:
+        return self._plan, self._record.entries, self._limits
+
+    def _set(self, name: str, entry: Entry) -> None:
+        self._record.set(name, entry)
+        self._changed()

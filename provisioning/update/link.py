@@ -1,0 +1,164 @@
+"""Speaks to a node over Fabric: the few steps of an update, on one connection.
+
+The host is believed by its pinned key only: there is no trust on first use.
+"""
+
+import base64
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Protocol, TypeVar
+
+import msgspec
+import paramiko
+from fabric import Connection
+from invoke.exceptions import CommandTimedOut, ThreadException
+from msgspec import Struct
+
+from node.install.machine import Outcome, Standing
+from provisioning.update.errors import NodeError, UnreachableError
+
+PROGRAM = "/opt/simpul/current/bin/simpul-node"
+INCOMING = PurePosixPath("/opt/simpul/incoming")
+SSH_PORT = 22
+_CONNECT_TIMEOUT_S = 15
+_ASK_TIMEOUT_S = 60
+_INSTALL_TIMEOUT_S = 900
+_KEEPALIVE_S = 15
+_SAID_CHARACTERS_MAX = 500
+T = TypeVar("T", bound=Outcome)
+
+
+class Way(Struct, frozen=True, kw_only=True):
+    """How a node is reached, and the host keys (`ssh-ed25519 AAAA...`) that it may show."""
+
+    host: str
+    port: int = SSH_PORT
+    user: str = "root"
+    identity_file: str = ""
+    host_keys: tuple[str, ...] = ()
+
+
+class Trial(Struct, frozen=True, kw_only=True):
+    """How long a node watches a new release, and how long it waits to be confirmed, in seconds."""
+
+    confirm_within_s: float = 300.0
+    soak_s: float = 20.0
+
+
+class Session(Protocol):
+    """What is asked of a node. Every method raises UnreachableError and NodeError."""
+
+    def status(self) -> Standing:
+        """Return how it stands."""
+
+    def send(self, bundle: Path) -> str:
+        """Bring a bundle to the node; return its name there."""
+
+    def install(self, bundle: str, release: str, trial: Trial) -> Outcome:
+        """Install a bundle that is there, or at a URL, and return how it ended."""
+
+    def confirm(self, release: str) -> Outcome:
+        """Keep the release on trial."""
+
+    def rollback(self) -> Outcome:
+        """Take the release on trial back, or go to the one before."""
+
+
+class FabricSession:
+    """A session over one SSH connection."""
+
+    def __init__(self, connection: Connection, program: str = PROGRAM) -> None:
+        """Use an open `connection`."""
+        self._connection = connection
+        self._program = program
+
+    def status(self) -> Standing:
+        """Ask the node's installer."""
+        return self._ask(["status"], Standing, _ASK_TIMEOUT_S)
+
+    def send(self, bundle: Path) -> str:
+        """Put the file where the installer removes it after use."""
+        remote = str(INCOMING / bundle.name)
+        with _translated(str(self._connection.host)):
+            files = self._connection.sftp()
+            if INCOMING.name not in files.listdir(str(INCOMING.parent)):
+                files.mkdir(str(INCOMING), 0o700)
+            files.put(str(bundle), remote)
+        return remote
+
+    def install(self, bundle: str, release: str, trial: Trial) -> Outcome:
+        """Call the installer; taken back is an outcome, not an error."""
+        words = [bundle, f"--expect={release}", f"--confirm-within={trial.confirm_within_s:g}"]
+        words.append(f"--soak={trial.soak_s:g}")
+        return self._ask(words, Outcome, _INSTALL_TIMEOUT_S)
+
+    def confirm(self, release: str) -> Outcome:
+        """Call the installer."""
+        return self._ask(["confirm", release], Outcome, _ASK_TIMEOUT_S)
+
+    def rollback(self) -> Outcome:
+        """Call the installer; the node judges by itself."""
+        return self._ask(["rollback", "--confirm-within=0"], Outcome, _INSTALL_TIMEOUT_S)
+
+    def _ask(self, words: Sequence[str], kind: type[T], timeout_s: float) -> T:
+        command = shlex.join([self._program, "install", *words, "--json"])
+        with _translated(str(self._connection.host)):
+            done = self._connection.run(
+                command, hide=True, warn=True, in_stream=False, timeout=timeout_s
+            )
+        try:
+            return msgspec.json.decode(done.stdout, type=kind)
+        except msgspec.MsgspecError as error:
+            raise NodeError(_words_of(done.stdout, done.stderr)) from error
+
+
+@contextmanager
+def connected(way: Way) -> Iterator[FabricSession]:
+    """Open a session with the node. Raises UnreachableError."""
+    options: dict[str, object] = {"allow_agent": not way.identity_file, "look_for_keys": False}
+    if way.identity_file:
+        options["key_filename"] = way.identity_file
+    connection = Connection(
+        way.host,
+        user=way.user,
+        port=way.port,
+        connect_timeout=_CONNECT_TIMEOUT_S,
+        connect_kwargs=options | dict.fromkeys(("banner_timeout", "auth_timeout"), 30),
+    )
+    connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    name = way.host if way.port == SSH_PORT else f"[{way.host}]:{way.port}"
+    for text in way.host_keys:
+        key = paramiko.PKey.from_type_string(*_two_words(text))
+        connection.client.get_host_keys().add(name, key.get_name(), key)
+    with _translated(way.host):
+        connection.open()
+        connection.transport.set_keepalive(_KEEPALIVE_S)
+    try:
+        yield FabricSession(connection)
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _translated(host: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, paramiko.SSHException, CommandTimedOut, ThreadException) as error:
+        # Paramiko says who it is that is not believed; a name for what is silent.
+        words = str(error) or type(error).__name__
+        raise UnreachableError(f"{host}: {words}") from error
+
+
+def _two_words(public_key: str) -> tuple[str, bytes]:
+    kind, text = public_key.split()[:2]
+    return kind, base64.b64decode(text)
+
+
+def _words_of(stdout: str, stderr: str) -> str:
+    try:
+        return str(msgspec.json.decode(stdout, type=dict[str, object])["message"])
+    except (msgspec.MsgspecError, KeyError):
+        said = (stderr.strip() or stdout.strip())[-_SAID_CHARACTERS_MAX:]
+        return said or "said nothing; look at its journal"

@@ -1,0 +1,127 @@
+"""Updates one node, from the first look at it to the proof that it is well; may be called again.
+
+A node is asked first what it has, so a turn that was cut off (the controller died) is taken up
+where it stands: what is on trial is proved, what is confirmed is left alone.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from msgspec import Struct
+
+from node.install.machine import Outcome, Standing
+from provisioning.update.bundles import Catalog
+from provisioning.update.errors import NodeError, UnreachableError
+from provisioning.update.link import Session, Trial
+from provisioning.update.plan import Place
+from provisioning.update.rollout import Entry
+
+Connect = Callable[[Place], AbstractContextManager[Session]]
+_RETRY_S = 2.0
+_MARGIN_S = 10.0
+_DIGITS = 12
+
+
+class Orders(Struct, frozen=True, kw_only=True):
+    """What every node is to have, and how it is tried.
+
+    With `url` a node fetches by itself (`{file}` stands for the bundle's name); else it is sent.
+    """
+
+    catalog: Catalog
+    trial: Trial = Trial()
+    url: str = ""
+
+
+def update_node(place: Place, connect: Connect, orders: Orders) -> Entry:
+    """Bring the node of `place` to its release; return how that ended. Raises nothing of its own.
+
+    Offline before anything was done to it, a node stays pending; after that it is a failure.
+    """
+    try:
+        with connect(place) as session:
+            before = session.status()
+            return _update(place, session, before, connect, orders)
+    except UnreachableError as error:
+        return Entry("pending", f"offline before: {error}", away=True)
+    except NodeError as error:
+        return Entry("failed", str(error))
+
+
+def _update(
+    place: Place, session: Session, before: Standing, connect: Connect, orders: Orders
+) -> Entry:
+    choice = orders.catalog.choose(before)
+    if before.confirmed == choice.release and before.status == "idle":
+        return Entry("success", f"has {choice.release[:_DIGITS]} already")
+    if before.active is False:
+        return Entry("failed", "its agent did not run before the update; look at it first")
+    try:
+        if before.status == "trial" and before.release == choice.release:
+            outcome: Outcome = before
+        else:
+            bundle = orders.url.format(file=choice.file.name) or session.send(choice.file)
+            outcome = session.install(bundle, choice.release, orders.trial)
+    except UnreachableError as error:
+        # Perhaps only the connection broke, and the installer goes on.
+        return prove(
+            place, choice.release, before, connect, orders.trial.confirm_within_s, str(error)
+        )
+    if outcome.status in {"current", "installed"}:
+        return Entry("success", outcome.message, changed=outcome.changed)
+    if outcome.status == "reverted":
+        return Entry("rolled-back", outcome.message)
+    return prove(place, choice.release, before, connect, outcome.deadline_seconds, "")
+
+
+def prove(
+    place: Place, release: str, before: Standing, connect: Connect, within_s: float, why: str
+) -> Entry:
+    """Confirm the release once the node is met anew and is no worse than before.
+
+    A new connection each time: that SSH still works is part of the proof.
+    """
+    end_s = time.monotonic() + within_s - _MARGIN_S
+    met = False
+    while True:
+        try:
+            with connect(place) as session:
+                met, now = True, session.status()
+                if now.confirmed == release and now.status == "idle":
+                    return Entry("success", "confirmed", changed=True)
+                if now.status == "idle":
+                    return Entry("rolled-back", now.message or "the release is not on it any more")
+                why = _worse(before, now)
+                if not why and now.release == release:
+                    session.confirm(release)
+                    return Entry("success", f"confirmed {release[:_DIGITS]}", changed=True)
+        except UnreachableError as error:
+            met, why = False, str(error)
+        except NodeError as error:
+            why = str(error)
+        if time.monotonic() > end_s:
+            break
+        time.sleep(_RETRY_S)  # a node that comes back tells nobody
+    if met:
+        return _take_back(place, connect, why)
+    return Entry("unreachable", f"not met again: {why}; it takes the release back by itself")
+
+
+def _take_back(place: Place, connect: Connect, why: str) -> Entry:
+    try:
+        with connect(place) as session:
+            session.rollback()
+    except UnreachableError as error:
+        return Entry("unreachable", f"{why}; then {error}; it takes the release back by itself")
+    except NodeError as error:
+        return Entry("failed", f"{why}; not taken back: {error}")
+    return Entry("rolled-back", why)
+
+
+def _worse(before: Standing, now: Standing) -> str:
+    if now.active is False:
+        return "its agent does not run"
+    if before.delivers and now.delivers is False:
+        return "it reaches no broker, though it did before"
+    return ""

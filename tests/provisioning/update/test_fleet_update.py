@@ -1,0 +1,142 @@
+"""A rollout over real nodes: sshd, the installer and the agent of each, and a broker."""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+from services.mosquitto import Mosquitto, mosquitto_program
+from services.node_fleet import CRASHES, NodeFleet, fleet_missing
+from services.waiting import until
+
+from node.install.machine import Standing
+from provisioning.__main__ import main
+from provisioning.register import Register
+from provisioning.update.bundles import Catalog
+from provisioning.update.errors import UnreachableError
+from provisioning.update.link import Trial, connected
+from provisioning.update.plan import Place
+from provisioning.update.turn import Orders, update_node
+
+pytestmark = [
+    pytest.mark.skipif(bool(fleet_missing()), reason=fleet_missing()),
+    pytest.mark.skipif(mosquitto_program() is None, reason="mosquitto is not installed"),
+    pytest.mark.timeout(300),
+]
+COUNT = 4
+TRIAL = Trial(confirm_within_s=60, soak_s=1)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeFleet]:
+    folder = tmp_path_factory.mktemp("fleet")
+    with (
+        Mosquitto(folder / "broker") as broker,
+        NodeFleet(folder / "nodes", COUNT, f"mqtt://127.0.0.1:{broker.port}") as fleet,
+    ):
+        for name in fleet.nodes:
+            until(partial(delivers, fleet, name), f"{name} to reach the broker", seconds=90)
+        yield fleet
+
+
+def standing(fleet: NodeFleet, name: str) -> Standing:
+    with connected(fleet.ways()[name]) as session:
+        return session.status()
+
+
+def delivers(fleet: NodeFleet, name: str) -> bool:
+    return standing(fleet, name).delivers is True
+
+
+def turn(fleet: NodeFleet, name: str, catalog: Catalog) -> tuple[str, str]:
+    entry = update_node(
+        Place(name),
+        lambda place: connected(fleet.ways()[place.name]),
+        Orders(catalog=catalog, trial=TRIAL),
+    )
+    return entry.state, entry.message
+
+
+def inventory(fleet: NodeFleet, folder: Path) -> list[str]:
+    """Write inventory and register as the station has them; return the options that name them."""
+    register = Register(folder / "register.db")
+    lines = []
+    for name, node in fleet.nodes.items():
+        register.record_host_key(name, node.host_key, "confirmed")
+        lines.append(f"[site_{name}]\n{name} ansible_host=127.0.0.1:{node.port}\n")
+    children = "\n".join(f"site_{name}" for name in fleet.nodes)
+    (folder / "inventory.ini").write_text("\n".join([*lines, f"[nodes:children]\n{children}\n"]))
+    return [
+        f"--inventory={folder / 'inventory.ini'}",
+        f"--register={folder / 'register.db'}",
+        f"--identity={fleet.folder / 'user'}",
+        "--soak=1",
+        "--confirm-within=60",
+        "--json",
+    ]
+
+
+def test_a_rollout_from_the_command_line(
+    fleet: NodeFleet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = inventory(fleet, tmp_path)
+    good, bad = fleet.bundle(2), fleet.bundle(3, CRASHES)
+    (base,) = (fleet.folder / "bundles-1").glob("*.bundle")
+    record = f"--record={tmp_path / 'good.jsonl'}"
+    assert main(["update", str(good), "--plan", *options]) == 0
+    assert json.loads(capsys.readouterr().out)["waves"][0]["name"] == "1 node"
+    assert main(["update", str(good), f"--base={base}", record, *options]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["states"]["success"] == COUNT
+    assert all(entry["changed"] for entry in told["nodes"].values())
+    (release,) = told["releases"].values()
+    assert {node.current() for node in fleet.nodes.values()} == {release}
+    # Again: nothing changes. And a bad one reaches the canary alone, which goes back by itself.
+    assert main(["update", str(good), f"--record={tmp_path / 'again.jsonl'}", *options]) == 0
+    again = json.loads(capsys.readouterr().out)["nodes"]
+    assert not any(entry["changed"] for entry in again.values())
+    assert main(["update", str(bad), f"--record={tmp_path / 'bad.jsonl'}", *options]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told["states"]["rolled-back"] == 1
+    assert told["states"]["cancelled"] == COUNT - 1
+    assert {node.current() for node in fleet.nodes.values()} == {release}
+
+
+def test_offline_before_is_pending_and_catches_up(fleet: NodeFleet, tmp_path: Path) -> None:
+    catalog = Catalog([fleet.bundle(4)], [], tmp_path)
+    fleet.nodes["n1"].stop()
+    state, message = turn(fleet, "n1", catalog)
+    assert (state, "offline before" in message) == ("pending", True)
+    fleet.nodes["n1"].start()
+    assert turn(fleet, "n1", catalog)[0] == "success"
+    assert turn(fleet, "n1", catalog)[1].endswith("already")
+
+
+def test_a_controller_that_died_before_it_confirmed_goes_on(
+    fleet: NodeFleet, tmp_path: Path
+) -> None:
+    catalog = Catalog([fleet.bundle(5)], [], tmp_path)
+    way = fleet.ways()["n2"]
+    until(partial(delivers, fleet, "n2"), "n2", seconds=60)
+    with connected(way) as session:
+        choice = catalog.choose(session.status())
+        remote = session.send(choice.file)
+        assert session.install(remote, choice.release, TRIAL).status == "trial"
+    # Here it was killed; the next run finds the trial.
+    state, message = turn(fleet, "n2", catalog)
+    assert (state, message.startswith("confirmed")) == ("success", True)
+    assert standing(fleet, "n2").confirmed == choice.release
+
+
+@pytest.mark.parametrize("known", ["another", "none"])
+def test_an_unknown_host_key_is_not_believed(fleet: NodeFleet, known: str) -> None:
+    ways = fleet.ways()
+    keys = ways["n1"].host_keys if known == "another" else ()
+    way = msgspec.structs.replace(ways["n0"], host_keys=keys)
+    with (
+        pytest.raises(UnreachableError, match=r"does not match|not found in known_hosts"),
+        connected(way),
+    ):
+        pytest.fail("it was believed")

@@ -1,0 +1,161 @@
+"""Runs a small fleet on this machine: nodes with their own mounts and processes, sshd and agent."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from services.ports import free_port, wait_for_port
+from services.releases import SITE, Signers, small_bundle
+
+from node.install.lay_down import lay_down
+from provisioning.update.link import Way
+
+ROOT = Path(__file__).parents[2]
+_INIT = ROOT / "tests/services/node_init.py"
+# What a node writes to is its own; everything else is this machine's, and shared.
+_START = """
+mount --make-rprivate /
+mount -t proc proc /proc
+mount -t tmpfs run /run
+mkdir -p /run/systemd/system /run/sshd
+mkdir -p /opt/simpul /etc/simpul /var/lib/simpul
+mount --bind "$1/opt" /opt/simpul
+mount --bind "$1/etc" /etc/simpul
+mount --bind "$1/var" /var/lib/simpul
+mount --bind "$1/bin" /usr/local/bin
+exec "$2" "$1/bin/node-init" "$1/sshd_config"
+"""
+# The agent of the tree that is tested, wrapped as a release; what it is bad at stands before.
+PROGRAM = f"""#!/bin/sh
+# Release {{number}}
+{{bad}}
+export PYTHONPATH={ROOT} PYTHONDONTWRITEBYTECODE=1
+exec {sys.executable} -m node "$@"
+"""
+CRASHES = '[ "$1" != agent ] || exit 3'
+
+
+def fleet_missing() -> str:
+    """Return why no fleet can run here; empty when one can."""
+    if os.geteuid() != 0:
+        return "namespaces with sshd need root"
+    missing = [each for each in ("unshare", "ssh-keygen") if shutil.which(each) is None]
+    if not Path("/usr/sbin/sshd").exists():
+        missing.append("openssh-server")
+    return f"not installed: {', '.join(missing)}" if missing else ""
+
+
+@dataclass(slots=True)
+class FleetNode:
+    """One node: its files, its sshd's port, and its first process."""
+
+    name: str
+    folder: Path
+    port: int
+    host_key: str
+    process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it; its agent and sshd are up at return."""
+        command = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child"]
+        command += ["sh", "-e", "-c", _START, "node", str(self.folder), sys.executable]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout
+        assert self.process.stdout.readline() == "ready\n", f"{self.name} did not start"
+        wait_for_port(self.port)
+
+    def stop(self) -> None:
+        """Let it vanish: no agent, no sshd."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
+
+    def current(self) -> str:
+        """Return the release that it points at."""
+        return (self.folder / "opt/current").readlink().name
+
+
+@dataclass(slots=True)
+class NodeFleet:
+    """Nodes named n0, n1 ..., with one release on all of them."""
+
+    folder: Path
+    count: int
+    broker: str
+    signers: Signers = field(default_factory=Signers)
+    nodes: dict[str, FleetNode] = field(default_factory=dict)
+
+    def bundle(self, number: int, bad: str = "") -> Path:
+        """Make a release of the tree's own agent."""
+        text = PROGRAM.format(number=number, bad=bad).encode()
+        shared = {f"{SITE}/shared-{part}": bytes([part]) * 20_000 for part in range(4)}
+        output = self.folder / f"bundles-{number}"
+        output.mkdir(exist_ok=True)
+        files = {"bin/simpul-node": text, **shared}
+        return small_bundle(output, files, counter=number, signers=self.signers.keys[:2])
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        first = self.bundle(1)
+        self._key("user")
+        for number in range(self.count):
+            node = self._make(f"n{number}", first)
+            self.nodes[node.name] = node
+            node.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for node in self.nodes.values():
+            node.stop()
+
+    def ways(self) -> dict[str, Way]:
+        """Return how each is reached."""
+        return {
+            name: Way(
+                host="127.0.0.1",
+                port=node.port,
+                identity_file=str(self.folder / "user"),
+                host_keys=(node.host_key,),
+            )
+            for name, node in self.nodes.items()
+        }
+
+    def _make(self, name: str, first: Path) -> FleetNode:
+        folder, port = self.folder / name, free_port()
+        for part in ("root", "etc", "var", "bin"):
+            (folder / part).mkdir(parents=True)
+        lay_down(first, folder / "root")
+        (folder / "root/opt/simpul").rename(folder / "opt")
+        (folder / "etc/release-keys.toml").write_bytes(self.signers.trust_text)
+        (folder / "etc/node.toml").write_text(
+            f'[node]\nname = "{name}"\n[uplink]\nbrokers = ["{self.broker}"]\n'
+            "[health]\nmeasure_interval_seconds = 0.5\n"
+        )
+        for tool in ("node-init", "systemctl", "systemd-run"):
+            shutil.copy(_INIT, folder / "bin" / tool)
+            (folder / "bin" / tool).write_text(f"#!{sys.executable}\n" + _INIT.read_text())
+            (folder / "bin" / tool).chmod(0o755)
+        host_key = self._key(f"{name}/host")
+        lines = (
+            f"ListenAddress 127.0.0.1:{port}",
+            f"HostKey {folder}/host",
+            f"AuthorizedKeysFile {self.folder}/user.pub",
+            "PidFile none",
+            "UsePAM no",
+            "StrictModes no",
+            "PermitRootLogin prohibit-password",
+            "Subsystem sftp internal-sftp",
+        )
+        (folder / "sshd_config").write_text("\n".join(lines) + "\n")
+        return FleetNode(name, folder, port, host_key)
+
+    def _key(self, name: str) -> str:
+        file = self.folder / name
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(file)]
+        subprocess.run(command, check=True)
+        return file.with_name(f"{file.name}.pub").read_text().strip()
