@@ -11,6 +11,7 @@ from slot_boot.choice import PARTITION_OF, Choice
 from slot_boot.errors import SlotError
 from slot_boot.health import agent_pulse, wait_well
 from slot_boot.own_words import give_own_words
+from slot_boot.tryboot import check_tryboot
 
 _DEVICES = Path("/dev/disk/by-partuuid")
 _PARTITION = "53494d50-{:02x}"
@@ -109,6 +110,7 @@ def _next(choice: Choice, options: argparse.Namespace, current: str) -> Choice:
     if options.command == "settle":
         return steps.settle(choice, current)
     if options.command == "trial":
+        check_tryboot(Path("/"))
         return steps.start_trial(choice)
     mark = steps.mark_good if options.state == "good" else steps.mark_bad
     return mark(choice, options.slot, current)
