@@ -1,0 +1,144 @@
+"""One run of the suite on one bench: its broker, its keys, its node, and what is kept of it."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from labgrid import Target
+from services.mosquitto import Mosquitto
+
+from hil_tests.bench.environment import features_of
+from hil_tests.bench.keys import make_keys
+from hil_tests.bench.strategy import NodeStrategy, Plan
+from hil_tests.bench.traffic import Traffic
+from hil_tests.bench.virtual import VirtualBoard
+from node.messages import TOPIC_ROOT
+from provisioning.image.boot.qemu import BROKER_ADDRESS
+from provisioning.inventory import Node
+from provisioning.seed.seed import make_seed
+
+NODE = "kartu-uji"
+SSID = "Simpul Bench"
+_SETTINGS = """\
+[node]
+name = "{node}"
+title = "Bench {bench}"
+[uplink]
+brokers = ["mqtt://{broker}"]
+keepalive_seconds = 10
+backoff_max_seconds = 5
+[camera]
+adapter = "{camera}"
+width = 320
+height = 192
+frames_per_second = 5
+still_interval_seconds = 2
+measure_interval_seconds = 2
+stall_seconds = 30
+"""
+_HOTSPOT = """\
+[hotspot]
+adapter = "nl80211"
+ssid = "{ssid}"
+uplink_interface = "{uplink}"
+measure_interval_seconds = 2
+"""
+_BOARD = """\
+[board]
+adapter = "gpiozero"
+chip = {chip}
+lamp_pin = 17
+button_pin = 27
+tamper_pin = 22
+"""
+MASK = """\
+[[region]]
+name = "window"
+polygon = [[0.0, 0.0], [0.5, 0.0], [0.5, 0.5], [0.0, 0.5]]
+"""
+"""The upper left quarter of the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a test is given."""
+
+    target: Target
+    features: frozenset[str]
+    strategy: NodeStrategy
+    broker: Mosquitto
+    traffic: Traffic
+
+    def command(self, *words: str, seconds: float = 120) -> list[str]:
+        """Run a shell command on the node as root; raises labgrid's ExecutionError."""
+        said: list[str] = self.strategy.shell.run_check(" ".join(words), timeout=seconds)
+        return said
+
+    def driver(self, protocol: type) -> object:
+        """Return the bench's driver for a protocol, active."""
+        return self.target.get_driver(protocol)
+
+    @property
+    def topic(self) -> str:
+        """The root of the node's topics."""
+        return f"{TOPIC_ROOT}/{NODE}"
+
+
+@contextmanager
+def opened(target: Target, image: Callable[[], Path], folder: Path) -> Iterator[Bench]:
+    """Give the bench with a plan for its node; the node is off before and after."""
+    features = frozenset(features_of(target))
+    with ExitStack() as stack:
+        broker = stack.enter_context(Mosquitto(folder / "broker"))
+        traffic = stack.enter_context(Traffic(broker.port))
+        strategy = target.get_strategy()
+        board = strategy.power
+        if isinstance(board, VirtualBoard):
+            board.broker = f"127.0.0.1:{broker.port}"
+        stack.callback(strategy.transition, "off")
+        keys = make_keys(folder / "keys")
+        seed = make_seed(Node(name=NODE), keys.parts, "unused")
+        started = time.monotonic()
+
+        def await_birth(seconds: float) -> None:
+            def online(heard: object) -> bool:
+                return bool(heard.data()["online"]) and heard.mono >= started  # type: ignore[attr-defined]
+
+            traffic.wait_for("state", since=0, timeout_seconds=seconds, that=online)
+
+        strategy.plan = Plan(
+            image=image(),
+            seed=seed.files,
+            private_key=keys.private_key,
+            files=_files(target.name, f"{BROKER_ADDRESS}:{broker.port}", features),
+            commands=_commands(features),
+            await_birth=await_birth,
+        )
+        yield Bench(target, features, strategy, broker, traffic)
+
+
+def _files(bench: str, broker: str, features: frozenset[str]) -> Mapping[str, bytes]:
+    camera = "picamera2" if "camera" in features else "rendered"
+    settings = _SETTINGS.format(node=NODE, bench=bench, broker=broker, camera=camera)
+    if "hotspot" in features:
+        settings += _HOTSPOT.format(ssid=SSID, uplink="@UPLINK@")
+    if "hands" in features:
+        settings += _BOARD.format(chip=0)
+    return {
+        "/etc/simpul/node.toml": settings.encode(),
+        "/etc/simpul/mask.toml": MASK.encode(),
+    }
+
+
+def _commands(features: frozenset[str]) -> tuple[str, ...]:
+    named = "ip -4 route show default | sed 's/.* dev //; s/ .*//; q'"
+    commands = [
+        # The interface that leads to the bench has another name on each board.
+        f'sed -i "s/@UPLINK@/$({named})/" /etc/simpul/node.toml',
+        "systemctl reset-failed; systemctl start simpul-node",
+    ]
+    if "hotspot" in features:
+        commands.append("systemctl restart simpul-hotspot-config simpul-hotspot.target")
+    return tuple(commands)

@@ -1,0 +1,149 @@
+"""The way of a node through its states: off, flashed, booted, provisioned, released."""
+
+import enum
+import shlex
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import attr
+from labgrid import step, target_factory
+from labgrid.strategy import Strategy, StrategyError
+
+from hil_tests.bench.protocols import CardProtocol, ConsoleLogProtocol
+
+_BOOT_SECONDS = 600.0
+_BOOTED = r"login:|Reached target .*[Mm]ulti-[Uu]ser"
+_SSH_SECONDS = 300.0
+
+
+class Status(enum.Enum):
+    """What is known of the node."""
+
+    UNKNOWN = "unknown"
+    OFF = "off"
+    FLASHED = "flashed"
+    BOOTED = "booted"
+    PROVISIONED = "provisioned"
+    RELEASED = "released"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What this run puts on the node."""
+
+    image: Path
+    seed: Mapping[str, bytes]
+    private_key: Path
+    files: Mapping[str, bytes]
+    """Path on the node -> content, written when it is provisioned."""
+    commands: tuple[str, ...]
+    """Run after the files, as root."""
+    await_birth: Callable[[float], None]
+    """Returns once the node was born at the broker; given seconds, raises TimeoutError."""
+
+
+@target_factory.reg_driver
+@attr.s(eq=False)
+class NodeStrategy(Strategy):
+    """Brings the node from each state to the next; going back means to switch it off."""
+
+    bindings = {  # noqa: RUF012 - labgrid's way to say it
+        "power": "PowerProtocol",
+        "card": CardProtocol,
+        "console": ConsoleLogProtocol,
+        "shell": "SSHDriver",
+    }
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.status = Status.UNKNOWN
+        self.plan: Plan | None = None
+        self.seconds: dict[str, float] = {}
+        self._steps: Mapping[Status, Callable[[], None]] = {
+            Status.OFF: self._off,
+            Status.FLASHED: self._flash,
+            Status.BOOTED: self._boot,
+            Status.PROVISIONED: self._provision,
+            Status.RELEASED: self._release,
+        }
+
+    @step(args=["status"])
+    def transition(self, status: Status | str) -> None:
+        """Bring the node to `status`, by way of the states before it. Raises StrategyError."""
+        wanted = Status(status)
+        if wanted is self.status:
+            return
+        order = list(Status)
+        if order.index(wanted) < order.index(self.status) or self.status is Status.UNKNOWN:
+            self._off()
+        for each in order[order.index(self.status) + 1 : order.index(wanted) + 1]:
+            start = time.monotonic()
+            self._steps[each]()
+            self.seconds[each.value] = round(time.monotonic() - start, 1)
+            self.status = each
+
+    def lost_power(self) -> None:
+        """Take note that the node went off without being asked to; its card stays as it is."""
+        self._let_go()
+        self.status = Status.FLASHED
+
+    def _off(self) -> None:
+        self._let_go()
+        self.target.activate(self.power)
+        self.power.off()
+        self.status = Status.OFF
+
+    def _let_go(self) -> None:
+        self.target.deactivate(self.shell)
+
+    def _flash(self) -> None:
+        plan = self._planned()
+        self.target.activate(self.card)
+        self.card.flash(plan.image, plan.seed)
+
+    def _boot(self) -> None:
+        plan = self._planned()
+        self.target.activate(self.console)
+        self.power.on()
+        self.console.wait_for(_BOOTED, timeout_seconds=_BOOT_SECONDS)
+        service = self.shell.networkservice
+        _await_ssh(service.address, service.port or 22)
+        self.shell.keyfile = str(plan.private_key)
+        self.target.activate(self.shell)
+
+    def _provision(self) -> None:
+        plan = self._planned()
+        for path, content in plan.files.items():
+            folder, quoted = shlex.quote(str(Path(path).parent)), shlex.quote(path)
+            text = shlex.quote(content.decode())
+            self.shell.run_check(f"mkdir -p {folder} && printf %s {text} > {quoted}")
+        for command in plan.commands:
+            self.shell.run_check(command, timeout=_SSH_SECONDS)
+        plan.await_birth(_BOOT_SECONDS)
+
+    def _release(self) -> None:
+        link = self.shell.run_check("readlink -f /opt/simpul/current")[0]
+        if "/releases/" not in link:
+            raise StrategyError(f"the agent does not run from a release: {link}")
+
+    def _planned(self) -> Plan:
+        if self.plan is None:
+            raise StrategyError("nothing was planned for this node; set `plan` first")
+        return self.plan
+
+
+def _await_ssh(address: str, port: int) -> None:
+    end = time.monotonic() + _SSH_SECONDS
+    while time.monotonic() < end:
+        try:
+            with socket.create_connection((address, port), timeout=10) as probe:
+                probe.settimeout(20)
+                if probe.recv(4) == b"SSH-":
+                    return
+        except OSError:
+            pass
+        time.sleep(1)  # sshd does not say when it listens
+    raise StrategyError(f"no SSH at {address} port {port} within {_SSH_SECONDS:g} s")

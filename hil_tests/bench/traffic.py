@@ -1,0 +1,111 @@
+"""Hears everything that the node says at the bench's broker, and keeps it for report and tests."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import msgspec
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from node.messages import TOPIC_ROOT, Envelope, decode_envelope
+
+_CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One message."""
+
+    mono: float
+    topic: str
+    payload: bytes
+
+    @property
+    def kind(self) -> str:
+        """What stands after the node's name in the topic, such as state or event/tamper."""
+        return self.topic.split("/", 3)[-1]
+
+    @property
+    def envelope(self) -> Envelope:
+        """The message read; raises MessageError for a frame."""
+        return decode_envelope(self.payload)
+
+    def data(self) -> dict[str, object]:
+        """Return what it says."""
+        data: dict[str, object] = msgspec.json.decode(self.envelope.data)
+        return data
+
+
+class Traffic:
+    """Listens inside the `with`."""
+
+    def __init__(self, port: int) -> None:
+        """Listen at the broker on loopback at `port`."""
+        self._port = port
+        self._heard: list[Heard] = []
+        self._changed = threading.Condition()
+        self._ready = threading.Event()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="bench")
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_message = self._on_message
+
+    def __enter__(self) -> Self:
+        self._client.connect("127.0.0.1", self._port)
+        self._client.loop_start()
+        if not self._ready.wait(_CONNECT_SECONDS):
+            raise TimeoutError("the bench's own broker does not answer")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def count(self) -> int:
+        """Return how many messages were heard so far: a mark to look from."""
+        with self._changed:
+            return len(self._heard)
+
+    def since(self, mark: int = 0) -> list[Heard]:
+        """Return the messages from `mark` on."""
+        with self._changed:
+            return self._heard[mark:]
+
+    def wait_for(
+        self, kind: str, *, since: int, timeout_seconds: float, that: Callable[[Heard], bool]
+    ) -> Heard:
+        """Return the first message of `kind` from mark `since` on that `that` holds for.
+
+        Raises TimeoutError that says what was heard instead.
+        """
+        end = time.monotonic() + timeout_seconds
+        position = since
+        with self._changed:
+            while True:
+                while position < len(self._heard):
+                    heard = self._heard[position]
+                    position += 1
+                    if heard.kind == kind and that(heard):
+                        return heard
+                left_seconds = end - time.monotonic()
+                if left_seconds <= 0 or not self._changed.wait(left_seconds):
+                    kinds = sorted({each.kind for each in self._heard[since:]})
+                    raise TimeoutError(
+                        f"no such {kind} within {timeout_seconds:g} s; heard: "
+                        f"{', '.join(kinds) or 'nothing'}"
+                    )
+
+    def command(self, node: str, payload: bytes) -> None:
+        """Send a command to the node."""
+        self._client.publish(f"{TOPIC_ROOT}/{node}/cmd", payload, qos=1).wait_for_publish(10)
+
+    def _on_connect(self, client: mqtt.Client, *_: object) -> None:
+        client.subscribe(f"{TOPIC_ROOT}/#", qos=1)
+
+    def _on_message(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
+        with self._changed:
+            self._heard.append(Heard(time.monotonic(), message.topic, bytes(message.payload)))
+            self._changed.notify_all()

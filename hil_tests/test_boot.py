@@ -1,0 +1,40 @@
+"""A flashed card boots, and its agent is born at the broker as who it is."""
+
+import pytest
+
+from hil_tests.bench.run import NODE, Bench
+
+pytestmark = [pytest.mark.smoke, pytest.mark.needs("power", "console", "ssh", "card")]
+
+
+def test_it_boots_and_is_born(node: Bench) -> None:
+    born = node.traffic.wait_for(
+        "state", since=0, timeout_seconds=1, that=lambda heard: bool(heard.data()["online"])
+    )
+    assert born.topic == f"{node.topic}/state"
+    assert born.envelope.node == NODE
+    (version,) = node.command("/opt/simpul/current/bin/simpul-node --version || true")
+    assert version
+
+
+def test_nothing_failed(node: Bench) -> None:
+    assert node.command("systemctl --failed --no-legend --plain") == []
+
+
+def test_the_console_shows_no_trouble(node: Bench) -> None:
+    said = "\n".join(node.strategy.console.lines())
+    assert "Kernel panic" not in said
+    assert "Out of memory" not in said
+
+
+def test_measurements_arrive_without_a_hole(node: Bench) -> None:
+    mark = node.traffic.count()
+    node.traffic.wait_for("health", since=mark, timeout_seconds=90, that=lambda _: True)
+    seqs = sorted(
+        {
+            heard.envelope.seq
+            for heard in node.traffic.since()
+            if heard.kind not in {"frame", "state", "reply", "cmd"}
+        }
+    )
+    assert seqs == list(range(seqs[0], seqs[-1] + 1))
