@@ -24,7 +24,7 @@ _LAUNCHER = """\
 # Runs the agent of the release this file lies in; writes nothing into it.
 exec "$(dirname "$(readlink -f "$0")")/python" -B -m node "$@"
 """
-_VENV = "home = /usr/bin\ninclude-system-site-packages = true\nversion = {}\n"
+VENV = "home = /usr/bin\ninclude-system-site-packages = true\nversion = {}\n"
 _GIT_TIMEOUT_S = 30
 
 
@@ -104,7 +104,7 @@ def _build_one(output: Path, source: Path, wheel: Path, target: Target, recipe: 
         prune(site)
         if recipe.bytecode:
             compile_tree(site, python=target.python)
-        (tree / "pyvenv.cfg").write_text(_VENV.format(target.python))
+        (tree / "pyvenv.cfg").write_text(VENV.format(target.python))
         (tree / "bin").mkdir()
         (tree / "bin/simpul-node").write_text(_LAUNCHER)
         (tree / "bin/simpul-node").chmod(0o755)

@@ -61,10 +61,12 @@ def test_it_agrees_with_ansible_inventory_itself(monkeypatch: pytest.MonkeyPatch
         capture_output=True,
         text=True,
     )
-    hosts = json.loads(told.stdout)["_meta"]["hostvars"]
-    read = nodes()
-    assert {node.name: node.title for node in read} == {
-        name: variables["title"] for name, variables in hosts.items()
+    listing = json.loads(told.stdout)
+    sites = listing["nodes"]["children"]
+    hosts = {name: site for site in sites for name in listing[site]["hosts"]}
+    told_of = listing["_meta"]["hostvars"]
+    assert {node.name: (node.title, node.site.replace("-", "_")) for node in nodes()} == {
+        name: (told_of[name]["title"], site) for name, site in hosts.items()
     }
 
 

@@ -1,0 +1,45 @@
+"""Signs, on the controller, the request of a node that Ansible has brought over its connection.
+
+The request comes by standard input, the papers go to standard output.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+
+from node.messages import SimpulError
+from provisioning.authority.authority import Authority
+from provisioning.authority.passphrase import read_passphrase
+from provisioning.enrol.enrol import Request, sign
+from provisioning.inventory import Node
+from provisioning.register import Register
+
+
+def main() -> int:
+    """Print the papers; return 0, or end with what is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("node")
+    for option in ("--directory", "--register", "--passphrase-file"):
+        parser.add_argument(option, type=Path, required=True)
+    options = parser.parse_args()
+    node = Node(name=options.node)
+    try:
+        authority = Authority(options.directory, Register(options.register))
+        signer = authority.unlock(read_passphrase(options.passphrase_file), "mqtt", "ssh-host")
+        request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+        papers = sign(authority, signer, node, request, flashed=False)
+        # Whoever runs the playbook vouches for the connection; from here on the key is known.
+        key = " ".join(request.ssh_host_key.split()[:2])
+        authority.register.record_host_key(node.name, key, "confirmed")
+    except SimpulError as error:
+        sys.exit(str(error))
+    except msgspec.MsgspecError as error:
+        sys.exit(f"{node.name}: answers what no node answers: {error}")
+    sys.stdout.write(papers.decode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
