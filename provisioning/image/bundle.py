@@ -19,7 +19,6 @@ from provisioning.image.boot.partitions import Partition, read_partitions
 from provisioning.image.bundle_keys import BundleKeys
 from provisioning.image.errors import BundleError, ToolError
 
-# As the update layer's variable.
 _COMPATIBLE = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 # What RAUC compares (min-bundle-version).
 _VERSION = re.compile(r"(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){0,2}(-[0-9A-Za-z.-]+)?")
@@ -57,6 +56,11 @@ class BundleOrder(Struct, frozen=True, kw_only=True):
     keys: BundleKeys
     output: Path
     description: str = "Simpul node"
+
+
+def compatible(flavour: str, variant: str) -> str:
+    """Return what bundles and nodes call images of this kind; a node takes no other."""
+    return f"simpul-{flavour}-{variant}"
 
 
 def make_bundle(order: BundleOrder) -> Path:

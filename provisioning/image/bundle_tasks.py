@@ -7,28 +7,34 @@ from fabric import task
 from invoke import Context
 
 from provisioning.image.bundle import BundleOrder, make_bundle
+from provisioning.image.bundle import compatible as compatible_of
 from provisioning.image.bundle_keys import make_keys, read_keys, trust_value
+from provisioning.image.describe import read_description
 
 
 @task(
     positional=["image"],
     help={
         "image": "Card image (.img), raw; its slot A is what the bundle holds.",
-        "version": "Version of the image; a node installs nothing older than what it runs.",
+        "version": "A node installs nothing older than what it runs; else the image's own.",
         "keys": "Folder that `simpul image bundle-keys` made.",
-        "compatible": "What the image was built with as update.compatible.",
+        "compatible": "Which images take it; else those of the image's flavour and variant.",
         "output": "The bundle; else beside the image, with the suffix .raucb.",
     },
 )
 def bundle(
     _context: Context,
     image: str,
-    version: str,
     keys: str,
-    compatible: str = "simpul-node-debian",
+    version: str = "",
+    compatible: str = "",
     output: str = "",
 ) -> None:
     """Make a signed bundle, which nodes install into their other slot."""
+    if not (version and compatible):
+        described = read_description(Path(image).with_suffix(".json"))
+        version = version or described.version
+        compatible = compatible or compatible_of(described.flavour, described.variant)
     order = BundleOrder(
         image=Path(image),
         version=version,

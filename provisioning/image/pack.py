@@ -14,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from provisioning.image import layout
+from provisioning.image.bundle import compatible
 from provisioning.image.errors import BuildError
 from provisioning.image.steps import Steps, run
 
@@ -153,9 +154,10 @@ mkdir -p boot/firmware
 echo {shlex.quote(identity.image_id)} > usr/lib/simpul/image-id
 printf 'IMAGE_ID="simpul-%s-%s"\\nIMAGE_VERSION="%s"\\n' {shlex.quote(identity.flavour)} \\
     {shlex.quote(identity.variant)} {shlex.quote(identity.version)} >> usr/lib/os-release
-[ ! -e etc/rauc/system.conf ] || \\
-    sed -i s/^min-bundle-version=.*/min-bundle-version={shlex.quote(identity.version)}/ \\
-        etc/rauc/system.conf
+[ ! -e etc/rauc/system.conf ] || sed -i \\
+    -e s/^compatible=.*/compatible={compatible(identity.flavour, identity.variant)}/ \\
+    -e s/^min-bundle-version=.*/min-bundle-version={shlex.quote(identity.version)}/ \\
+    etc/rauc/system.conf
 mkfs.erofs {times} --quiet {shlex.quote(str(image))} .
 """
     command = ["sh", "-c", script]

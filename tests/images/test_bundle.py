@@ -14,7 +14,9 @@ from provisioning.image import layout
 from provisioning.image.boot.partitions import read_partitions
 from provisioning.image.bundle import BundleOrder, make_bundle
 from provisioning.image.bundle_keys import BundleKeys, make_keys, read_keys, trust_value
-from provisioning.image.errors import BundleError, BundleKeyError
+from provisioning.image.bundle_tasks import bundle as bundle_task
+from provisioning.image.describe import Description, File, encode
+from provisioning.image.errors import BundleError, BundleKeyError, ImageError
 
 NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 CONFIG = """\
@@ -181,3 +183,39 @@ def test_what_is_no_image_is_refused(keys: BundleKeys, tmp_path: Path) -> None:
     (tmp_path / "there.raucb").write_text("")
     with pytest.raises(BundleError, match="exists already"):
         make_bundle(order(image, keys, tmp_path / "there.raucb"))
+
+
+def test_the_command_takes_kind_and_version_from_the_description(
+    card: Path, keys: BundleKeys, tmp_path: Path
+) -> None:
+    image = tmp_path / "simpul.img"
+    shutil.copy(card, image)
+    with pytest.raises(ImageError, match=r"simpul\.json: cannot be read"):
+        bundle_task.body(None, str(image), keys=str(keys.folder))
+    nothing = File(name="x", size_bytes=0, sha256="0" * 64)
+    description = Description(
+        name="simpul",
+        title="Simpul",
+        flavour="raspios",
+        variant="node",
+        version="2.0.0",
+        image_id="1",
+        agent_release="1",
+        boards=(),
+        image=nothing,
+        compressed=nothing,
+        bmap=nothing,
+        sbom=nothing,
+        mapped_bytes=0,
+        root_bytes=0,
+        disk_signature="0x53494d50",
+        packages={},
+    )
+    image.with_suffix(".json").write_bytes(encode(description))
+    bundle_task.body(None, str(image), keys=str(keys.folder))
+    config = tmp_path / "system.conf"
+    config.write_text(CONFIG.format(keyring=keys.authority))
+    command = ["rauc", f"--conf={config}", "info", str(image.with_suffix(".raucb"))]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "simpul-raspios-node" in said
+    assert "2.0.0" in said
