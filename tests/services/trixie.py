@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from uv import find_uv_bin
+
 ROOT = Path(__file__).parents[2]
 SITE = "/opt/simpul-site"
 """Where the locked Python packages lie in it."""
@@ -63,7 +65,14 @@ def _cache() -> Path:
 
 def _requirements() -> str:
     unused = [f"--no-emit-package={name}" for name in _UNUSED]
-    command = ["uv", "export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-project"]
+    command = [
+        find_uv_bin(),
+        "export",
+        "--quiet",
+        "--frozen",
+        "--no-default-groups",
+        "--no-emit-project",
+    ]
     command += ["--extra=node", "--extra=video", "--group=guest", *unused]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return "\n".join(line for line in done.stdout.splitlines() if not line.startswith("#"))
@@ -84,7 +93,7 @@ def _install_site(root: Path, listed: str) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(listed)
         file.flush()
-        command = ["uv", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+        command = [find_uv_bin(), "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
         command += ["--only-binary=:all:", f"--python-version={_PYTHON}", "--link-mode=copy"]
         command += ["--python-platform=x86_64-manylinux_2_36", f"--target={root}{SITE}"]
         subprocess.run([*command, "-r", file.name], check=True, capture_output=True, text=True)

@@ -1,5 +1,7 @@
 """What the settings of the board may say together, and how a mistake is told."""
 
+from importlib.util import find_spec
+
 import pytest
 
 from node.board.adapters import board_contradictions, lines_of, parse_board
@@ -49,6 +51,7 @@ def test_a_bad_pin_of_the_lamp_command_is_told() -> None:
         parse_board({"adapter": "gpiozero", "lamp_pin": 99})
 
 
+@pytest.mark.skipif(find_spec("lgpio") is None, reason="lgpio has no wheel for this Python")
 def test_a_chip_that_is_not_there_is_told() -> None:
     with pytest.raises(BoardError, match=r"/dev/gpiochip200 cannot be opened; see chip"):
         lines_of(Board(adapter="gpiozero", chip=200, lamp_pin=17))(lambda: None)
