@@ -32,7 +32,7 @@ from provisioning.flash.screen import Screening, screen_full, screen_quick
 from provisioning.flash.source import Source
 
 WIPE_BYTES = 2**20
-_SAMPLE_EVERY_BYTES = 2**20
+_SAMPLE_EVERY_BYTES = 8 * 2**20
 _SAMPLE_APART_BYTES = 32 * 2**10
 
 Identity = Callable[[], Iterable[Patch]]
@@ -177,7 +177,7 @@ def check_samples(source: Source, handles: Handles) -> None:
 
 
 def _sample_offsets(image_map: ImageMap) -> Iterator[int]:
-    """Give a block of every MiB of every range, and its last, but no two close together."""
+    """Give a block of every 8 MiB of every range, and its last, but no two close together."""
     last = 0
     for part in image_map.ranges:
         end = (part.end_bytes - 1) // BLOCK_BYTES * BLOCK_BYTES

@@ -45,9 +45,18 @@ class Device(Struct, frozen=True, kw_only=True):
 
 def list_devices(root: Path = Path("/")) -> list[Device]:
     """Return every disk that has a medium, ordered by where it is plugged in."""
-    found = [_device(each) for each in sorted((root / "sys/block").glob("*"))]
+    folder = root / "sys/block"
+    found = [_device(folder / name) for name in names_in(folder)]
     present = [each for each in found if each.size_bytes]
     return sorted(present, key=lambda each: (_numbers(each.port), _numbers(each.name)))
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return what a folder of sysfs holds, sorted; nothing once its device has been pulled out."""
+    try:
+        return sorted(each.name for each in folder.iterdir())
+    except OSError:
+        return []
 
 
 def _device(entry: Path) -> Device:

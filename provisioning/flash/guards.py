@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from provisioning.flash.device import Device
+from provisioning.flash.device import Device, names_in
 
 SIZE_MAX_BYTES = 256 * 2**30
 _BUSES = ("usb", "sd")
@@ -78,11 +78,10 @@ def _swaps(root: Path) -> list[tuple[str, str]]:
 def _held(root: Path) -> list[tuple[str, str]]:
     """Return disks and partitions that are part of another device: LVM, RAID, encryption."""
     held = []
-    for holders in [
-        *(root / "sys/block").glob("*/holders"),
-        *(root / "sys/block").glob("*/*/holders"),
-    ]:
-        held += [(holders.parent.name, f"a part of {each.name}") for each in holders.iterdir()]
+    for disk in names_in(root / "sys/block"):
+        for part in ["", *names_in(root / "sys/block" / disk)]:
+            holders = names_in(root / "sys/block" / disk / part / "holders")
+            held += [(part or disk, f"a part of {holder}") for holder in holders]
     return held
 
 
@@ -92,9 +91,8 @@ def _disks_below(root: Path, name: str) -> set[str]:
     disk = place.parent if (place / "partition").exists() else place
     below = {disk.name.replace("!", "/")}
     for slaves in {place / "slaves", disk / "slaves"}:
-        if slaves.is_dir():
-            for slave in slaves.iterdir():
-                below |= _disks_below(root, slave.name)
+        for slave in names_in(slaves):
+            below |= _disks_below(root, slave)
     return below
 
 

@@ -1,8 +1,9 @@
 """Makes the printable labels of finished cards: node, site, card and date, readable and as QR."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Self
 
 import segno
 from fpdf import FPDF
@@ -10,12 +11,14 @@ from fpdf.errors import FPDFException
 from msgspec import Struct
 
 from provisioning.flash.errors import StationError
+from provisioning.inventory import Node
 
 # A common roll of label printers; on A4 it prints in the corner.
 _WIDTH_MM, _HEIGHT_MM = 62.0, 29.0
 _MARGIN_MM = 2.0
 _QR_MM = 25.0
 _LINE_MM = 5.0
+_FINGERPRINT_SHOWN = 19  # "SHA256:" and twelve characters
 _TEXT_MM = _WIDTH_MM - _QR_MM - 3 * _MARGIN_MM
 
 
@@ -27,6 +30,12 @@ class Label(Struct, frozen=True, kw_only=True):
     site: str
     card: str
     date: str
+
+    @classmethod
+    def of(cls, node: Node, fingerprints: Sequence[str], date: str) -> Self:
+        """Return the label of a node's card."""
+        card = fingerprints[0][:_FINGERPRINT_SHOWN] if fingerprints else ""
+        return cls(node=node.name, title=node.title, site=node.site, card=card, date=date)
 
     @property
     def code(self) -> str:

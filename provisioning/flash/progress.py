@@ -79,6 +79,11 @@ class Progress:
         return (self.ended_mono or time.monotonic()) - self.started_mono
 
     @property
+    def written_seconds(self) -> float:
+        """Return how long it took until the last range was written; 0 before that."""
+        return max(self.written_mono - self.started_mono, 0.0)
+
+    @property
     def bytes_per_second(self) -> float:
         """Return the mean rate of writing since the start."""
         until = self.written_mono or self.ended_mono or time.monotonic()

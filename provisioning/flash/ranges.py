@@ -1,14 +1,17 @@
 """Writes the ranges of an image to a card and reads each back while the next is being written.
 
-A writer and a verifier, each with one buffer. The first block of the image is left out: whoever
-calls writes it once everything else is known to be good.
+A writer and a verifier, each with two requests under way. The first block of the image is left
+out: whoever calls writes it once everything else is known to be good.
 """
 
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec import Struct
 
@@ -17,12 +20,15 @@ from provisioning.flash.block import aligned_buffer, flush, read_at, whole_secto
 from provisioning.flash.errors import CardError, ImageError, StoppedError
 from provisioning.flash.image_map import Range
 from provisioning.flash.journal import BLOCK_BYTES
+from provisioning.flash.lanes import LANES_COUNT, Lanes
 from provisioning.flash.progress import Progress
 from provisioning.flash.source import Source
 
-CHUNK_BYTES = 2 * 2**20
+CHUNK_BYTES = 2**20
 # Each one flushes the card and the journal; more often they would pace the cards.
 _CHECKPOINT_SECONDS = 1.0
+_UnderWay = tuple[Future[None], int, int]
+_Ahead = tuple[Future[None], memoryview]
 
 
 class Handles(Struct, frozen=True):
@@ -96,8 +102,7 @@ def write_ranges(
     verifier = threading.Thread(target=verify, name="verify", daemon=True)
     verifier.start()
     try:
-        for number in todo:
-            _write(work, ranges[number], probe=bool(finished))
+        _write(work, [ranges[number] for number in todo], probe=bool(finished))
     except (SimpulError, OSError) as error:
         work.written.fail(error)
     verifier.join()
@@ -115,52 +120,105 @@ def expect(handles: Handles, wanted: memoryview, offset_bytes: int) -> None:
         )
 
 
-def _write(work: Work, part: Range, *, probe: bool) -> None:
-    """Write one range. With `probe`, as far as the card has it already it is not written again."""
-    buffer = aligned_buffer(CHUNK_BYTES)
-    there = aligned_buffer(CHUNK_BYTES) if probe else buffer
-    for offset, length in _pieces(part):
-        if work.stop.is_set():
-            raise StoppedError("stopped; put it in again and flash it: it goes on from there")
-        work.written.check()
-        work.source.read_into(buffer[:length], offset)
-        size = whole_sectors(length)
-        buffer[length:size] = bytes(size - length)
-        start = BLOCK_BYTES if offset == 0 else 0
-        if probe:
-            read_at(work.handles.reader, there[:size], offset)
-            probe = there[start:size] == buffer[start:size]
-        if not probe and size > start:
-            write_at(work.handles.writer, buffer[start:size], offset + start)
+def _write(work: Work, ranges: Iterable[Range], *, probe: bool) -> None:
+    """Write ranges. With `probe`, as far as the card has one already it is not written again."""
+    there = aligned_buffer(CHUNK_BYTES)
+    under_way: deque[_UnderWay] = deque()
+
+    def await_oldest() -> None:
+        done, offset, length = under_way.popleft()
+        done.result()
         work.progress.wrote(length)
         work.written.advance(offset + length)
+
+    with Lanes(CHUNK_BYTES) as lanes:
+        for part in ranges:
+            probing = probe
+            for offset, length in _pieces(part):
+                if work.stop.is_set():
+                    raise StoppedError("stopped; put it in again and flash it: it goes on")
+                work.written.check()
+                while len(under_way) >= LANES_COUNT:
+                    await_oldest()
+                wanted = _wanted(work.source, lanes.buffer(), offset, length)
+                if probing:
+                    read_at(work.handles.reader, there[: len(wanted)], offset)
+                    start = _start(offset)
+                    probing = there[start : len(wanted)] == wanted[start:]
+                request = _nothing if probing else partial(_write_one, work, wanted, offset)
+                under_way.append((lanes.start(request), offset, length))
+        while under_way:
+            await_oldest()
+
+
+def _wanted(source: Source, buffer: memoryview, offset: int, length: int) -> memoryview:
+    """Fill the buffer with what belongs there, in whole sectors."""
+    source.read_into(buffer[:length], offset)
+    size = whole_sectors(length)
+    buffer[length:size] = bytes(size - length)
+    return buffer[:size]
+
+
+def _write_one(work: Work, wanted: memoryview, offset: int) -> None:
+    start = _start(offset)
+    if len(wanted) > start:
+        write_at(work.handles.writer, wanted[start:], offset + start)
+
+
+def _start(offset: int) -> int:
+    """Return how much of a piece is left out: the first block of the image comes last."""
+    return BLOCK_BYTES if offset == 0 else 0
+
+
+def _nothing() -> None:
+    """Stand in the queue for what the card has already."""
 
 
 def _verify(work: Work, todo: list[int], note: Callable[[list[int]], None]) -> None:
     """Read back every range behind the writer; compare its SHA-256 with the map's."""
-    buffer = aligned_buffer(CHUNK_BYTES)
     pending: list[int] = []
     noted_mono = time.monotonic()
+    with Lanes(CHUNK_BYTES) as lanes:
+        pieces = _read_ahead(work, todo, lanes)
+        for number in todo:
+            part = work.source.map.ranges[number]
+            sha256 = hashlib.sha256()
+            for _ in _pieces(part):
+                piece = next(pieces)
+                sha256.update(piece)
+                work.progress.verified(len(piece))
+            if sha256.hexdigest() != part.sha256:
+                raise _differs(work.source, part)
+            pending.append(number)
+            if time.monotonic() - noted_mono >= _CHECKPOINT_SECONDS or number == todo[-1]:
+                flush(work.handles.writer)
+                note(pending)
+                pending, noted_mono = [], time.monotonic()
+
+
+def _read_ahead(work: Work, todo: list[int], lanes: Lanes) -> Iterator[memoryview]:
+    """Give every piece as the card has it; the next is being read meanwhile."""
+    ahead: _Ahead | None = None
     for number in todo:
-        part = work.source.map.ranges[number]
-        sha256 = hashlib.sha256()
-        for offset, length in _pieces(part):
-            work.written.wait(offset + length)
-            size, start = whole_sectors(length), 0
-            if offset == 0:  # not on the card yet
-                work.source.read_into(buffer[: min(BLOCK_BYTES, length)], 0)
-                start = BLOCK_BYTES
-            if size > start:
-                read_at(work.handles.reader, buffer[start:size], offset + start)
-            sha256.update(buffer[:length])
-            work.progress.verified(length)
-        if sha256.hexdigest() != part.sha256:
-            raise _differs(work.source, part)
-        pending.append(number)
-        if time.monotonic() - noted_mono >= _CHECKPOINT_SECONDS or number == todo[-1]:
-            flush(work.handles.writer)
-            note(pending)
-            pending, noted_mono = [], time.monotonic()
+        for offset, length in _pieces(work.source.map.ranges[number]):
+            buffer = lanes.buffer()
+            done = lanes.start(partial(_read_one, work, buffer, offset, length))
+            if ahead:
+                ahead[0].result()
+                yield ahead[1]
+            ahead = (done, buffer[:length])
+    if ahead:
+        ahead[0].result()
+        yield ahead[1]
+
+
+def _read_one(work: Work, buffer: memoryview, offset: int, length: int) -> None:
+    work.written.wait(offset + length)
+    size, start = whole_sectors(length), _start(offset)
+    if start:  # not on the card yet
+        work.source.read_into(buffer[: min(start, length)], 0)
+    if size > start:
+        read_at(work.handles.reader, buffer[start:size], offset + start)
 
 
 def _differs(source: Source, part: Range) -> SimpulError:

@@ -12,7 +12,6 @@ from provisioning.flash.batch import TICK_SECONDS, Assignment, Batch
 from provisioning.flash.choose import Candidate, candidates, choose
 from provisioning.flash.device import Device
 from provisioning.flash.guards import Policy
-from provisioning.flash.label import Label, write_labels
 from provisioning.flash.settings import StationSettings
 from provisioning.flash.show import final_table, live_table, outcomes_json
 from provisioning.flash.signals import beep, shine
@@ -22,7 +21,6 @@ from provisioning.flash.watch import CardWatch
 _PATIENCE_SECONDS = 5.0
 EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
-_FINGERPRINT_SHOWN = 19  # "SHA256:" and twelve characters
 
 
 class Screen:
@@ -92,14 +90,23 @@ def run_batch(batch: Batch, cards: Iterable[Assignment], console: Console, *, qu
 
 
 def run_station(
-    batch: Batch, queue: Queue, settings: StationSettings, policy: Policy, console: Console
+    batch: Batch,
+    queue: Queue,
+    settings: StationSettings,
+    policy: Policy,
+    console: Console,
+    *,
+    quiet: bool,
 ) -> int:
-    """Serve the slots until every node has its card; return the exit status."""
+    """Serve the slots until every node has its card; return the exit status.
+
+    `quiet`: only words, no live table.
+    """
     watch = CardWatch()
     interrupted = False
     waiting = " ".join(node.name for node in queue.nodes)
     console.print(f"waiting for cards; next: {waiting} (Ctrl-C ends)")
-    with Screen(console, quiet=False) as screen:
+    with Screen(console, quiet=quiet) as screen:
         try:
             while not is_done(batch, queue):
                 serve(batch, queue, settings, candidates(policy), console.print)
@@ -124,22 +131,15 @@ def report(batch: Batch, console: Console, *, json: bool, labels: Path | None) -
     else:
         console.print(final_table(batch.cards))
     if labels and good:
-        write_labels(labels, map(label_of, good))
+        # Its library takes a quarter of a second to load, and 20 MiB.
+        from provisioning.flash.label import Label, write_labels  # noqa: PLC0415
 
-
-def label_of(card: Assignment) -> Label:
-    """Return the label of a finished card, dated today."""
-    return Label(
-        node=card.node.name,
-        title=card.node.title,
-        site=card.node.site,
-        card=card.fingerprints[0][:_FINGERPRINT_SHOWN] if card.fingerprints else "",
-        date=datetime.now().astimezone().date().isoformat(),
-    )
+        today = datetime.now().astimezone().date().isoformat()
+        write_labels(labels, [Label.of(card.node, card.fingerprints, today) for card in good])
 
 
 def _status(batch: Batch) -> int:
-    """Return the exit status: in the end every node has to have a good card."""
+    """Return the exit status: every node has to have a good card, whatever came before."""
     good = {card.node.name for card in batch.cards if card.progress.verdict == "verified"}
     return 0 if all(card.node.name in good for card in batch.cards) else EXIT_SOME_FAILED
 

@@ -70,6 +70,7 @@ def outcomes_json(cards: Iterable[Assignment], image_sha256: str) -> str:
                 "fingerprints": card.fingerprints,
                 "verified_bytes": card.progress.verified_bytes,
                 "resumed_bytes": card.progress.resumed_bytes,
+                "written_seconds": round(card.progress.written_seconds, 3),
                 "seconds": round(card.progress.seconds, 3),
             }
             for card in cards

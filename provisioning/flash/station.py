@@ -46,6 +46,8 @@ def serve(
     for number, card in enumerate(batch.cards):
         if card.progress.verdict and number not in queue.judged:
             queue.judged.add(number)
+            reason = f": {card.progress.reason}" if card.progress.reason else ""
+            say(f"slot {card.slot}: {card.node.name}: {card.progress.verdict}{reason}")
             if card.progress.verdict != "verified":
                 queue.nodes.appendleft(card.node)
     for each in found:

@@ -140,7 +140,8 @@ def station(  # noqa: PLR0913, PLR0917 - the options of a command line
     with _open(image, map, cache) as source:
         policy = _policy(slots, source, allow_loop=allow_loop)
         batch = Batch(source, _station(directory, register, screen, policy))
-        status = run_station(batch, make_queue(named, candidates(policy)), slots, policy, console)
+        queue = make_queue(named, candidates(policy))
+        status = run_station(batch, queue, slots, policy, console, quiet=json)
         report(batch, console, json=json, labels=Path(labels) if labels else None)
     if status:
         raise Exit(code=status)

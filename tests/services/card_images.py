@@ -39,7 +39,7 @@ def make_image(
 
 def format_fat(image: Path, offset_bytes: int, size_bytes: int, label: str) -> None:
     """Make a FAT inside an image; what lies around it stays."""
-    command = ["mkfs.vfat", "--offset", str(offset_bytes // 512), "-n", label, "-i", "53494d50"]
+    command = ["mkfs.vfat", "-F", "16", "--offset", str(offset_bytes // 512), "-n", label]
     subprocess.run([*command, str(image), str(size_bytes // 1024)], check=True, capture_output=True)
 
 

@@ -48,7 +48,7 @@ def why_no_guest() -> str:
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
-def run_in_guest(
+def run_in_guest(  # noqa: PLR0913 - each is one property of the guest
     command: str,
     directory: Path,
     *,
@@ -56,10 +56,12 @@ def run_in_guest(
     systemd: bool = False,
     drives: Sequence[Drive] = (),
     root: Path = Path("/"),
+    machine: Sequence[str] = (),
 ) -> Ran:
     """Boot, run `command` (sh) as root, and power off.
 
     Another `root` than the machine's own brings its kernel; the project is shown in it as well.
+    `machine`: more of QEMU's arguments.
 
     `directory` is writable there at /run/guest. With `systemd`, its own init runs and has to write
     `status` and `output` there, and power off. Raises TimeoutError with the console's end, or
@@ -78,7 +80,7 @@ def run_in_guest(
     with console.open("wb") as out:
         try:
             subprocess.run(
-                [*_qemu(image(kernel), directory, root), *_drives(drives)],
+                [*_qemu(image(kernel), directory, root), *_drives(drives), *machine],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -93,7 +93,7 @@ def test_every_card_goes_on(
         flashing = start_flash(station_directory, image, [card.device for card in hub])
         until(lambda: b"does not boot" in first_block(memories[0]), "the mark")
         try:
-            flashing.wait(dice.uniform(0.1, 2.3))
+            flashing.wait(dice.uniform(0.1, 1.5))
         except subprocess.TimeoutExpired:
             flashing.send_signal(signal.SIGKILL)
         if how == "power lost":
