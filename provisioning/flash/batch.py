@@ -124,6 +124,7 @@ class Batch:
         except (SimpulError, OSError) as error:
             self._end(card, "failed", str(error))
         else:
+            self.source.trust()
             self._end(card, "verified")
 
     def _identity(self, card: Assignment) -> list[Patch]:

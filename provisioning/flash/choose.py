@@ -47,7 +47,7 @@ def confirm(devices: Iterable[Device], ask: Callable[[str], str], given: Sequenc
     `given`: the tokens from the command line, for scripts; without them a person is asked.
     """
     wanted = [device.token for device in devices]
-    said = list(given) or ask("Type the names in the last column to erase these: ").split()
+    said = list(given) or _asked(ask)
     if sorted(said) != sorted(wanted):
         missing = " ".join(each for each in wanted if each not in said)
         surplus = " ".join(each for each in said if each not in wanted)
@@ -63,6 +63,15 @@ def confirm(devices: Iterable[Device], ask: Callable[[str], str], given: Sequenc
                 )
             )
         )
+
+
+def _asked(ask: Callable[[str], str]) -> list[str]:
+    try:
+        return ask("Type the names in the last column to erase these: ").split()
+    except EOFError as error:
+        raise RefusedError(
+            "nobody to ask; nothing was written; give each token with --confirm"
+        ) from error
 
 
 def _named(found: Sequence[Candidate], paths: Sequence[str], wanted: int) -> list[Device]:

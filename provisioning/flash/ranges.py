@@ -224,9 +224,10 @@ def _read_one(work: Work, buffer: memoryview, offset: int, length: int) -> None:
 def _differs(source: Source, part: Range) -> SimpulError:
     """Return whose fault it is that a range read back is not what the map says."""
     if not source.is_intact(part):
+        source.distrust()
         return ImageError(
-            f"{source.name}: damaged between byte {part.offset_bytes} and {part.end_bytes}; "
-            "copy or build the image again"
+            f"{source.name}: damaged between byte {part.offset_bytes} and {part.end_bytes}; flash "
+            "again, and if it is said again, copy or build the image anew"
         )
     return CardError(
         f"the card gives back something else than was written between {part.offset_bytes >> 20} "

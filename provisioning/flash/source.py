@@ -4,7 +4,8 @@ The plain bytes of the mapped ranges go to a file on the station's disk, which i
 is slow, comes later or is resumed reads them there, and the next batch needs no decoding at all.
 So no card waits for another, and the memory needed does not grow with the slowest one; the page
 cache, not this process, decides what stays in memory. Nothing of that file is trusted: every range
-written from it is compared, as read back from the card, with the SHA-256 of the image's own map.
+written from it is compared, as read back from the card, with the SHA-256 of the image's own map,
+and it is kept only once a card has passed.
 """
 
 import hashlib
@@ -46,6 +47,7 @@ class Source:
         """Read from `plain`; `packed` is the image as it was given. Nothing can be read yet."""
         self.name = str(packed.name)
         self.map = image_map
+        self.keep_as: Path | None = None
         self.moved_mono = time.monotonic()
         self._packed = packed
         self._plain = plain
@@ -110,6 +112,16 @@ class Source:
                 raise self._error
         return self._sha256
 
+    def trust(self) -> None:
+        """Keep the plain bytes for the next time: a card that was read back has proven them."""
+        if self.keep_as and not self.keep_as.exists():
+            _keep(self._plain, self.keep_as)
+
+    def distrust(self) -> None:
+        """Forget plain bytes that were kept: they are not what the map says."""
+        if self.keep_as:
+            self.keep_as.unlink(missing_ok=True)
+
     def start(self, work: Callable[["Source"], None]) -> Self:
         """Run `work`, which advances this source, beside everything else."""
         self._thread = threading.Thread(target=work, args=(self,), name="decode", daemon=True)
@@ -138,8 +150,8 @@ class Source:
         self._packed.close()
         self._plain.close()
 
-    def decode(self, keep_as: Path) -> None:
-        """Decode the mapped ranges into the plain file; keep it for the next time when whole."""
+    def decode(self) -> None:
+        """Decode the mapped ranges into the plain file."""
         try:
             stream, hashed = decoded(self._packed)
             if not self._decode_ranges(stream):
@@ -149,7 +161,6 @@ class Source:
             reason = f"{self.name}: damaged: {error}; copy or build the image again"
             self.finish(error=ImageError(reason))
             return
-        _keep(self._plain, keep_as)
         self.finish(sha256=digest)
 
     def hash_packed(self) -> None:
@@ -210,9 +221,11 @@ def open_source(image: Path, *, cache: Path, map_file: Path | None = None) -> So
             plain = _new_file(cache, image_map.mapped_bytes)
             os.ftruncate(plain.fileno(), image_map.image_bytes)
             source = Source(packed, plain, image_map)
-            return source.start(lambda source: source.decode(kept))
+            source.keep_as = kept
+            return source.start(Source.decode)
         kept.touch()
         source = Source(packed, kept.open("rb"), image_map)
+        source.keep_as = kept
     source.advance()
     return source.start(Source.hash_packed)
 

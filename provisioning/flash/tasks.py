@@ -1,4 +1,4 @@
-"""The tasks `simpul cards`, `simpul flash` and `simpul station`."""
+"""The tasks `simpul cards`, `simpul flash`, `simpul station` and `simpul seed`."""
 
 import os
 import shutil
@@ -21,6 +21,7 @@ from provisioning.flash.guards import Policy
 from provisioning.flash.journal import journal_directory
 from provisioning.flash.run import report, run_batch, run_station, wait_for_cards
 from provisioning.flash.screen import SCREENINGS
+from provisioning.flash.seed_files import write_seed
 from provisioning.flash.settings import STATION_FILE, StationSettings, read_settings
 from provisioning.flash.show import candidates_json, candidates_table, plan_table
 from provisioning.flash.source import Source, cache_directory, open_source
@@ -145,6 +146,36 @@ def station(  # noqa: PLR0913, PLR0917 - the options of a command line
         report(batch, console, json=json, labels=Path(labels) if labels else None)
     if status:
         raise Exit(code=status)
+
+
+@task(
+    positional=["node"],
+    help={
+        **{each: _HELP[each] for each in ("node", "inventory", "directory", "register")},
+        "to": "Folder to write to: the mounted FAT of a card that another program has written.",
+        "dry-run": "Say what would be written, and write nothing.",
+    },
+)
+def seed(
+    _context: Context,
+    node: str,
+    to: str = "",
+    inventory: str = str(INVENTORY_FILE),
+    directory: str = str(AUTHORITY_DIRECTORY),
+    register: str = str(REGISTER_FILE),
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
+) -> None:
+    """Give a card that another program has written (Raspberry Pi Imager) its node's seed."""
+    (chosen,) = _named([node], inventory)
+    folder = Path(to)
+    if not to or not folder.is_dir():
+        raise UsageError(f"--to {to!r} is no folder; name the mounted FAT of the card")
+    if dry_run:
+        print(f"would write the seed of {node} to {folder}")  # noqa: T201 - the answer
+        return
+    made = seed_node(Authority(Path(directory), Register(Path(register))), chosen)
+    write_seed(folder, made.files)
+    print(f"{node}: wrote {', '.join(made.files)}; unmount the card before you pull it")  # noqa: T201 - as above
 
 
 def _named(names: Sequence[str], inventory: str) -> list[Node]:
