@@ -62,7 +62,7 @@ def write_at(descriptor: int, data: memoryview, offset_bytes: int) -> None:
         except OSError as error:
             raise _failed("write", offset_bytes + done, error) from error
         if count == 0:
-            raise CardError(errno.ENOSPC, f"the card ends at byte {offset_bytes + done}")
+            raise CardError(f"the card ends at byte {offset_bytes + done}; throw it away")
         done += count
 
 
@@ -75,7 +75,7 @@ def read_at(descriptor: int, buffer: memoryview, offset_bytes: int) -> None:
         except OSError as error:
             raise _failed("read", offset_bytes + done, error) from error
         if count == 0:
-            raise CardError(errno.ENODATA, f"the card ends at byte {offset_bytes + done}")
+            raise CardError(f"the card ends at byte {offset_bytes + done}; throw it away")
         done += count
 
 
@@ -137,4 +137,7 @@ def _why(error: OSError) -> str:
 
 def _failed(what: str, offset_bytes: int | None, error: OSError) -> CardError:
     place = "" if offset_bytes is None else f" at byte {offset_bytes} ({offset_bytes >> 20} MiB)"
-    return CardError(error.errno or errno.EIO, f"cannot {what}{place}: {error.strerror}")
+    return CardError(
+        f"cannot {what}{place}: {error.strerror}; was it pulled? Put it in again and flash it: "
+        "it goes on from there"
+    )

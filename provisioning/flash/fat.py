@@ -21,8 +21,8 @@ from provisioning.flash.image_map import Range
 from provisioning.flash.journal import BLOCK_BYTES
 from provisioning.flash.source import Source, write_whole
 
-# Where cloud-init looks: its own label (NoCloud), and the boot partition of Raspberry Pi OS.
-LABELS = ("CIDATA", "BOOTFS")
+# Where cloud-init looks: in our image, anywhere (its own label), in Raspberry Pi OS.
+LABELS = ("SIMPUL", "CIDATA", "BOOTFS")
 _SECTOR_BYTES = 512
 _COPY_BYTES = 2**20
 _FAT16 = (slice(54, 57), slice(43, 54))  # of FAT12 too

@@ -1,6 +1,7 @@
 """Cards with real faults: each ends in a clear verdict, none boots, no neighbour is touched."""
 
 import os
+import random
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 from services.card_images import MIB, SEED_FAT, CardImage, make_image
-from services.faulty_cards import FaultyCard, faulty_card, needs_faulty_cards
+from services.faulty_cards import faulty_card, needs_faulty_cards
 from services.flash_batches import (
     assign,
     differing_ranges,
@@ -135,27 +136,31 @@ def test_a_card_that_hangs_is_given_up(source: Source, station_directory: Path) 
     assert not is_bootable(station_directory / "card")
 
 
-def _hub(stack: ExitStack, tmp_path: Path, **faults: int) -> list[FaultyCard]:
-    return [
-        stack.enter_context(faulty_card(tmp_path / f"card-{number}", CARD_BYTES, **faults))
-        for number in range(3)
-    ]
-
-
-def test_a_hub_that_is_reset_loses_no_card(
-    image: CardImage, source: Source, station_directory: Path
+@pytest.mark.parametrize(
+    "chance", [0, *(pytest.param(number, marks=pytest.mark.long) for number in range(1, 20))]
+)
+def test_a_hub_that_goes_away_loses_no_card(
+    chance: int, image: CardImage, source: Source, station_directory: Path
 ) -> None:
+    """Each card is gone at a random moment, and put in again."""
+    dice = random.Random(chance)  # noqa: S311 - the same moments every time
     station = make_station(station_directory)
+    memories = [station_directory / f"card-{number}" for number in range(3)]
     with ExitStack() as stack:
-        hub = _hub(stack, station_directory, pull_after=40 * MIB)
+        hub = [
+            stack.enter_context(
+                faulty_card(memory, CARD_BYTES, pull_after=dice.randrange(1, 48 * MIB))
+            )
+            for memory in memories
+        ]
         cards = assign([card.device for card in hub])
         run(source, station, cards)
     assert [card.progress.verdict for card in cards] == ["failed"] * 3
-    assert not any(is_bootable(card.memory) for card in hub)
+    assert not any(is_bootable(memory) for memory in memories)
     with ExitStack() as stack:
-        hub = _hub(stack, station_directory)
+        hub = [stack.enter_context(faulty_card(memory, CARD_BYTES)) for memory in memories]
         cards = assign([card.device for card in hub])
         run(source, station, cards)
     assert [card.progress.verdict for card in cards] == ["verified"] * 3
-    for card in hub:
-        assert_finished(card.memory, image, source)
+    for memory in memories:
+        assert_finished(memory, image, source)
