@@ -38,7 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("release", nargs="?", default="", help="with confirm: its hash")
     parser.add_argument(
-        "--expect", default="", metavar="HASH", help="refuse a bundle of any other release"
+        "--expect",
+        default="",
+        metavar="HASH",
+        help="refuse a bundle of any other release; with rollback: leave no other one",
     )
     parser.add_argument(
         "--confirm-within",
@@ -97,7 +100,7 @@ def _carry_out(machine: Machine, options: argparse.Namespace) -> Outcome:
         if options.what == "resume":
             return resume(machine, booting=options.booting)
         if options.what == "rollback":
-            return rollback(machine, wishes)
+            return rollback(machine, wishes, leaving=options.expect)
         if options.what == "confirm":
             if not options.release:
                 raise InstallError("confirm what? Name the hash; see simpul-node install status")

@@ -78,12 +78,15 @@ def _check(machine: Machine, bundle: Bundle, release: str, state: State) -> None
         )
 
 
-def rollback(machine: Machine, wishes: Wishes) -> Outcome:
+def rollback(machine: Machine, wishes: Wishes, *, leaving: str = "") -> Outcome:
     """Go back: from a release on trial to the confirmed one, else to the one before that.
 
-    Raises as `install` does.
+    With `leaving` only from that release; so it may be said twice. Raises as `install` does.
     """
     state = settle(machine)
+    runs = state.candidate if state.phase == "trial" else state.confirmed
+    if leaving not in {"", runs}:
+        return Outcome(status="current", release=runs, confirmed=state.confirmed)
     if state.phase == "trial":
         gone = state.candidate
         done = _reverted(gone, revert(machine, state, "asked for by hand"))

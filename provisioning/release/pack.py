@@ -61,6 +61,11 @@ def make_delta(bundle: Path, base: Path, output: Path) -> Path:
     return output
 
 
+def delta_name(bundle: Path, base: Path) -> str:
+    """Return what the delta between the releases of two files is called."""
+    return f"{bundle.stem}-from-{base.stem}.delta"
+
+
 def replace_signatures(bundle: Path, signatures: tuple[Signature, ...]) -> None:
     """Replace the signatures in `bundle`, in place and whole. Raises BuildError, BundleError."""
     read = read_bundle(bundle)

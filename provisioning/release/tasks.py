@@ -20,13 +20,15 @@ from provisioning.release.build import (
     version_of,
 )
 from provisioning.release.errors import BuildError, SigningError
+from provisioning.release.hub import build_hub_release
 from provisioning.release.keys import load_key, make_key, read_passphrase, trust_of
-from provisioning.release.pack import make_delta
+from provisioning.release.pack import delta_name, make_delta
 from provisioning.release.show import facts_of, facts_table
 from provisioning.release.sign import sign_bundle, verify_bundle
 
 _HERE = Path(__file__).parents[2]
 _DEFAULT_TARGET = "aarch64/3.13"
+_HUB_TARGET = "x86_64/3.13"
 _HELP = {
     "bundle": "A release's bundle.",
     "json": "Print JSON.",
@@ -76,6 +78,33 @@ def build(  # noqa: PLR0913, PLR0917 - the options of a command line
         return
     for each in built:
         _say(f"{each.release}  {each.bundle}  {each.bundle_bytes / 1e6:.1f} MB")
+    _say("unsigned; next: simpul release sign")
+
+
+@task(
+    help={
+        "output": "Folder for the bundle.",
+        "target": "Processor and Python of the hub.",
+        "counter": "Rises with every release; else the number of commits.",
+        "name": "The version people read; else the project's.",
+    },
+)
+def hub(
+    _context: Context,
+    target: str = _HUB_TARGET,
+    output: str = "releases",
+    counter: int = 0,
+    name: str = "",
+) -> None:
+    """Build an unsigned bundle of the hub: collector, public page, and the installer."""
+    built = build_hub_release(
+        Path(output),
+        parse_target(target),
+        _HERE,
+        counter=counter or counter_of(_HERE),
+        version=name or version_of(_HERE),
+    )
+    _say(f"{built.release}  {built.bundle}  {built.bundle_bytes / 1e6:.1f} MB")
     _say("unsigned; next: simpul release sign")
 
 
@@ -164,7 +193,7 @@ def check(_context: Context, bundle: str, keys: str) -> None:
 def delta(_context: Context, bundle: str, base: str, output: str = "") -> None:
     """Write only what a release adds to another one, with the signatures it has."""
     whole = Path(bundle)
-    file = Path(output) if output else whole.with_name(f"{whole.stem}-from-{Path(base).stem}.delta")
+    file = Path(output) if output else whole.with_name(delta_name(whole, Path(base)))
     if file in {whole, Path(base)}:
         raise BuildError(f"{file}: would replace what it is made of; choose another --output")
     make_delta(whole, Path(base), file)
@@ -173,7 +202,7 @@ def delta(_context: Context, bundle: str, base: str, output: str = "") -> None:
 
 
 release_tasks = Collection("release")
-for each in (build, keygen, keys, sign, info, delta):
+for each in (build, hub, keygen, keys, sign, info, delta):
     release_tasks.add_task(each)
 release_tasks.add_task(check, name="verify")
 

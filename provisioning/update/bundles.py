@@ -8,7 +8,7 @@ from msgspec import Struct
 from node.install.bundle import Bundle, read_bundle
 from node.install.machine import Standing
 from node.install.manifest import release_hash
-from provisioning.release.pack import make_delta
+from provisioning.release.pack import delta_name, make_delta
 from provisioning.update.errors import NodeError, PlanError
 
 
@@ -57,7 +57,9 @@ class Catalog:
         whole = self._whole.get(kind)
         if whole is None or whole.release == name:
             return
-        file = make_delta(whole.file, base.file, room / f"{name[:16]}-{whole.release[:16]}.delta")
+        # Named as `simpul release delta` names it: nodes that fetch by themselves ask for that.
+        output = room / delta_name(whole.file, base.file)
+        file = make_delta(whole.file, base.file, output)
         self._deltas[kind, name] = Choice(file, whole.release)
 
 

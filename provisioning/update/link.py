@@ -62,8 +62,8 @@ class Session(Protocol):
     def confirm(self, release: str) -> Outcome:
         """Keep the release on trial."""
 
-    def rollback(self) -> Outcome:
-        """Take the release on trial back, or go to the one before."""
+    def rollback(self, leaving: str) -> Outcome:
+        """Go from that release to the one before, if the node has it; the node judges alone."""
 
 
 class FabricSession:
@@ -98,9 +98,10 @@ class FabricSession:
         """Call the installer."""
         return self._ask(["confirm", release], Outcome, _ASK_TIMEOUT_S)
 
-    def rollback(self) -> Outcome:
-        """Call the installer; the node judges by itself."""
-        return self._ask(["rollback", "--confirm-within=0"], Outcome, _INSTALL_TIMEOUT_S)
+    def rollback(self, leaving: str) -> Outcome:
+        """Call the installer."""
+        words = ["rollback", "--confirm-within=0", f"--expect={leaving}"]
+        return self._ask(words, Outcome, _INSTALL_TIMEOUT_S)
 
     def _ask(self, words: Sequence[str], kind: type[T], timeout_s: float) -> T:
         command = shlex.join([self._program, "install", *words, "--json"])

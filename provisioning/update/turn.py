@@ -5,7 +5,7 @@ where it stands: what is on trial is proved, what is confirmed is left alone.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import AbstractContextManager
 
 from msgspec import Struct
@@ -47,6 +47,28 @@ def update_node(place: Place, connect: Connect, orders: Orders) -> Entry:
         return Entry("pending", f"offline before: {error}", away=True)
     except NodeError as error:
         return Entry("failed", str(error))
+
+
+def roll_back_node(place: Place, connect: Connect, releases: Container[str]) -> Entry:
+    """Let the node of `place` leave any of `releases` for the one before; may be said twice."""
+    begun = False
+    try:
+        with connect(place) as session:
+            before = session.status()
+            runs = before.release if before.status == "trial" else before.confirmed
+            if runs not in releases:
+                return Entry("success", f"has {runs[:_DIGITS] or 'no release'}, which stays")
+            begun = True
+            outcome = session.rollback(runs)
+    except UnreachableError as error:
+        if begun:
+            return Entry("unreachable", str(error))
+        return Entry("pending", f"offline before: {error}", away=True)
+    except NodeError as error:
+        return Entry("failed", str(error))
+    if outcome.status == "reverted":
+        return Entry("failed", f"the one before is no better: {outcome.message}")
+    return Entry("success", f"has {outcome.confirmed[:_DIGITS]} again", changed=outcome.changed)
 
 
 def _update(
@@ -104,14 +126,14 @@ def prove(
             break
         time.sleep(_RETRY_S)  # a node that comes back tells nobody
     if met:
-        return _take_back(place, connect, why)
+        return _take_back(place, release, connect, why)
     return Entry("unreachable", f"not met again: {why}; it takes the release back by itself")
 
 
-def _take_back(place: Place, connect: Connect, why: str) -> Entry:
+def _take_back(place: Place, release: str, connect: Connect, why: str) -> Entry:
     try:
         with connect(place) as session:
-            session.rollback()
+            session.rollback(release)
     except UnreachableError as error:
         return Entry("unreachable", f"{why}; then {error}; it takes the release back by itself")
     except NodeError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from services.http_files import serving
 from services.mosquitto import Mosquitto, mosquitto_program
 from services.node_fleet import CRASHES, NodeFleet, fleet_missing
 from services.waiting import until
@@ -23,9 +24,9 @@ from provisioning.update.turn import Orders, update_node
 pytestmark = [
     pytest.mark.skipif(bool(fleet_missing()), reason=fleet_missing()),
     pytest.mark.skipif(mosquitto_program() is None, reason="mosquitto is not installed"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
-COUNT = 4
+COUNT = 3
 TRIAL = Trial(confirm_within_s=60, soak_s=1)
 
 
@@ -93,6 +94,16 @@ def test_a_rollout_from_the_command_line(
     assert all(entry["changed"] for entry in told["nodes"].values())
     (release,) = told["releases"].values()
     assert {node.current() for node in fleet.nodes.values()} == {release}
+    # Back, said twice: who has left it already is left alone.
+    for name, changed in (("back", COUNT), ("back-again", 0)):
+        words = ["rollback", release, f"--record={tmp_path / name}", *options[:3], "--json"]
+        assert main(words) == 0
+        entries = json.loads(capsys.readouterr().out)["nodes"].values()
+        assert sum(entry["changed"] for entry in entries) == changed
+    assert release not in {node.current() for node in fleet.nodes.values()}
+    record = f"--record={tmp_path / 'forth.jsonl'}"
+    assert main(["update", str(good), f"--base={base}", record, *options]) == 0
+    capsys.readouterr()
     # Again: nothing changes. And a bad one reaches the canary alone, which goes back by itself.
     assert main(["update", str(good), f"--record={tmp_path / 'again.jsonl'}", *options]) == 0
     again = json.loads(capsys.readouterr().out)["nodes"]
@@ -112,6 +123,18 @@ def test_offline_before_is_pending_and_catches_up(fleet: NodeFleet, tmp_path: Pa
     fleet.nodes["n1"].start()
     assert turn(fleet, "n1", catalog)[0] == "success"
     assert turn(fleet, "n1", catalog)[1].endswith("already")
+
+
+def test_a_node_fetches_by_itself(fleet: NodeFleet, tmp_path: Path) -> None:
+    bundle = fleet.bundle(6)
+    with serving(bundle.parent) as port:
+        orders = Orders(
+            catalog=Catalog([bundle], [], tmp_path),
+            trial=TRIAL,
+            url=f"http://127.0.0.1:{port}/{{file}}",
+        )
+        entry = update_node(Place("n0"), lambda _: connected(fleet.ways()["n0"]), orders)
+    assert (entry.state, entry.changed) == ("success", True)
 
 
 def test_a_controller_that_died_before_it_confirmed_goes_on(

@@ -1,0 +1,154 @@
+"""Sets a rollout up at the station, from inventory, register and options, and shows it run."""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from invoke import Exit
+from msgspec import Struct
+from rich.console import Console
+from rich.live import Live
+
+from provisioning import inventory as inventories
+from provisioning.inventory import Node
+from provisioning.register import Register
+from provisioning.update.engine import Engine, control_of
+from provisioning.update.errors import PlanError, RecordError, UnreachableError
+from provisioning.update.link import SSH_PORT, FabricSession, Way, connected
+from provisioning.update.plan import Place
+from provisioning.update.record import Head, Record
+from provisioning.update.rollout import FAILURES, Entry
+from provisioning.update.show import live_view, plan_table, summary_of
+from provisioning.update.turn import Connect
+
+FOLDER = Path("rollouts")
+_EXIT_STOPPED = 3
+
+
+class Access(Struct, frozen=True, kw_only=True):
+    """Where nodes and their host keys are listed, and as whom they are entered."""
+
+    inventory: Path
+    register: Path
+    identity: str = ""
+    user: str = "root"
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """Which file keeps the rollout, and how it is shown."""
+
+    record: str = ""
+    resume: bool = False
+    plan_only: bool = False
+    json: bool = False
+
+
+def roll_out(
+    head: Head,
+    chosen: Sequence[Node],
+    access: Access,
+    run: Run,
+    turn: Callable[[Place, Connect], Entry],
+) -> None:
+    """Carry `head` out with a `turn` for each of the `chosen` nodes, or print its plan only.
+
+    Raises PlanError, RecordError, UnreachableError; Exit with status 3 when it had to be stopped.
+    """
+    if run.plan_only:
+        _show_plan(head, json=run.json)
+        return
+    ways = _ways(chosen, access)
+
+    def connect(place: Place) -> AbstractContextManager[FabricSession]:
+        return connected(ways[place.name])
+
+    with Record(_record_file(run)) as record:
+        _begin(record, head, resume=run.resume)
+        if not run.json:
+            _show_plan(head, json=False)
+        _carry_out(record, lambda place: turn(place, connect), json=run.json)
+
+
+def chosen_nodes(inventory: Path, names: str) -> list[Node]:
+    """Return the nodes named, with commas between, or all. Raises InventoryError."""
+    known = inventories.nodes(inventory)
+    return inventories.find(_words(names), known) if names else known
+
+
+def places_of(chosen: Sequence[Node], bench: str = "") -> list[Place]:
+    """Return the places of nodes, of which `bench` names those on the bench. Raises PlanError."""
+    named = {*_words(bench)}
+    if unknown := named - {node.name for node in chosen}:
+        raise PlanError(f"--bench names {', '.join(sorted(unknown))}, which is not updated here")
+    return [Place(node.name, node.site, node.name in named) for node in chosen]
+
+
+def _carry_out(record: Record, turn: Callable[[Place], Entry], *, json: bool) -> None:
+    head = record.begun()
+    control_of(record.file).set("")
+    lock = threading.Lock()
+    with Live(console=Console(quiet=json), auto_refresh=False) as screen:
+
+        def changed() -> None:
+            with lock:
+                screen.update(live_view(record), refresh=True)
+
+        Engine(record, head.plan, head.limits, turn, changed).run()
+    summary = summary_of(record)
+    if json:
+        print(msgspec.json.encode(summary).decode())  # noqa: T201 - the command's answer
+    else:
+        Console().print(f"{summary.notes[-1]}; record: {record.file}")
+    if any(summary.states[state] for state in (*FAILURES, "cancelled")):
+        raise Exit(code=_EXIT_STOPPED)
+
+
+def _ways(chosen: Sequence[Node], access: Access) -> dict[str, Way]:
+    register = Register(access.register)
+    ways = {}
+    for node in chosen:
+        address = node.address or node.name
+        # Two colons and more are an IPv6 address.
+        host, _, port = address.partition(":") if address.count(":") == 1 else (address, "", "")
+        keys = tuple(register.host_keys(node.name))
+        if not keys:
+            raise UnreachableError(
+                f"{node.name}: no host key of it is known here; enrol it: simpul enrol {node.name}"
+            )
+        ways[node.name] = Way(
+            host=host,
+            port=int(port) if port.isdigit() else SSH_PORT,
+            user=access.user,
+            identity_file=access.identity,
+            host_keys=keys,
+        )
+    return ways
+
+
+def _record_file(run: Run) -> Path:
+    if run.record:
+        return Path(run.record)
+    if run.resume:
+        raise RecordError("which rollout? Name its file with --record")
+    return FOLDER / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.jsonl"
+
+
+def _begin(record: Record, head: Head, *, resume: bool) -> None:
+    if not resume:
+        record.begin(head)
+    elif record.begun().releases != head.releases:
+        raise RecordError(f"{record.file}: is the rollout of another release; name its bundles")
+
+
+def _show_plan(head: Head, *, json: bool) -> None:
+    if json:
+        print(msgspec.json.encode(head.plan).decode())  # noqa: T201 - the command's answer
+        return
+    Console().print(plan_table(head.plan))
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
