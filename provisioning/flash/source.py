@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -201,33 +202,43 @@ def open_source(image: Path, *, cache: Path, map_file: Path | None = None) -> So
     """
     map_file = map_file or map_beside(image)
     image_map = read_map(map_file) if map_file else None
-    try:
-        packed = image.open("rb")
-        compressed = is_compressed(packed)
-    except OSError as error:
-        raise ImageError(f"{image}: {error.strerror}") from error
-    if image_map is None or not image_map.has_sums:
-        plain = _decode_all(packed, cache) if compressed else image.open("rb")
-        packed.seek(0)
-        source = Source(packed, plain, _summed(plain, image_map))
-    elif not compressed:
-        source = Source(packed, image.open("rb"), image_map)
-        if os.fstat(packed.fileno()).st_size != image_map.image_bytes:
-            source.close()
-            raise ImageError(f"{image}: not the image that {map_file} describes: another size")
-    else:
-        kept = cache / f"{image_map.key}.img"
-        if not kept.exists():
-            plain = _new_file(cache, image_map.mapped_bytes)
-            os.ftruncate(plain.fileno(), image_map.image_bytes)
-            source = Source(packed, plain, image_map)
-            source.keep_as = kept
-            return source.start(Source.decode)
-        kept.touch()
-        source = Source(packed, kept.open("rb"), image_map)
-        source.keep_as = kept
+    with ExitStack() as files:
+        try:
+            packed = files.enter_context(image.open("rb"))
+            compressed = is_compressed(packed)
+        except OSError as error:
+            raise ImageError(f"{image}: {error.strerror}") from error
+        if image_map is None or not image_map.has_sums:
+            plain = _decode_all(packed, cache) if compressed else image.open("rb")
+            files.enter_context(plain)
+            packed.seek(0)
+            source = Source(packed, plain, _summed(plain, image_map))
+        elif compressed:
+            source = _open_compressed(files, packed, image_map, cache)
+        else:
+            if os.fstat(packed.fileno()).st_size != image_map.image_bytes:
+                raise ImageError(f"{image}: not the image that {map_file} describes: another size")
+            source = Source(packed, files.enter_context(image.open("rb")), image_map)
+        files.pop_all()  # the source closes them from here on
+    if source.keep_as and not source.keep_as.exists():
+        return source.start(Source.decode)
     source.advance()
     return source.start(Source.hash_packed)
+
+
+def _open_compressed(
+    files: ExitStack, packed: BinaryIO, image_map: ImageMap, cache: Path
+) -> Source:
+    kept = cache / f"{image_map.key}.img"
+    if kept.exists():
+        kept.touch()
+        source = Source(packed, files.enter_context(kept.open("rb")), image_map)
+    else:
+        plain = files.enter_context(_new_file(cache, image_map.mapped_bytes))
+        os.ftruncate(plain.fileno(), image_map.image_bytes)
+        source = Source(packed, plain, image_map)
+    source.keep_as = kept
+    return source
 
 
 def write_whole(descriptor: int, data: memoryview, offset_bytes: int) -> None:

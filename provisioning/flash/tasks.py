@@ -94,10 +94,12 @@ def flash(  # noqa: PLR0913, PLR0917 - the options of a command line
     json: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> None:
     """Write a verified card for each node; exit 0 all good, 3 some are not, 1 none was begun."""
-    named = _named(node or (), inventory)
+    _need(node)
     console = Console(stderr=json)
     slots = read_settings(Path(settings))
+    # The image first: it is decoded while the inventory is read and the person is asked.
     with _open(image, map, cache) as source:
+        named = find(node or (), nodes(Path(inventory)))
         policy = _policy(slots, source, allow_loop=allow_loop)
         if to:
             planned = [_to_file(named, Path(to).absolute(), source)]
@@ -135,7 +137,8 @@ def station(  # noqa: PLR0913, PLR0917 - the options of a command line
     json: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> None:
     """Make every card that is put into a pinned slot the next of these nodes; exits as flash."""
-    named = _named(node or (), inventory)
+    _need(node)
+    named = find(node or (), nodes(Path(inventory)))
     slots = read_settings(Path(settings), required=True)
     console = Console(stderr=json)
     with _open(image, map, cache) as source:
@@ -166,7 +169,7 @@ def seed(
     dry_run: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
 ) -> None:
     """Give a card that another program has written (Raspberry Pi Imager) its node's seed."""
-    (chosen,) = _named([node], inventory)
+    (chosen,) = find([node], nodes(Path(inventory)))
     folder = Path(to)
     if not to or not folder.is_dir():
         raise UsageError(f"--to {to!r} is no folder; name the mounted FAT of the card")
@@ -178,10 +181,9 @@ def seed(
     print(f"{node}: wrote {', '.join(made.files)}; unmount the card before you pull it")  # noqa: T201 - as above
 
 
-def _named(names: Sequence[str], inventory: str) -> list[Node]:
+def _need(names: Sequence[str] | None) -> None:
     if not names:
         raise UsageError("no node is named; which one shall the card become?")
-    return find(names, nodes(Path(inventory)))
 
 
 def _open(image: str, map_file: str, cache: str) -> Source:

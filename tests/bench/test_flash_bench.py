@@ -248,7 +248,7 @@ def _one_card(rate_mib: int, image: CardImage, directory: Path, repeats: int) ->
         say(name, took, best["bmaptool (unverified)"])
 
 
-@pytest.mark.parametrize("rate_mib", [90, 0])
+@pytest.mark.parametrize("rate_mib", [25, 90, 0])
 @pytest.mark.usefixtures("throttled")
 def test_many_cards(rate_mib: int, images: Callable[[int], CardImage], directory: Path) -> None:
     image = images(512)

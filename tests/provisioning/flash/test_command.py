@@ -207,7 +207,7 @@ def test_another_program_s_card_gets_its_seed(desk: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["flash", "pasar-hora", "--image", "x"], 1, "did you mean pasar-horas"),
+        (["flash", "pasar-hora", "--image", "{image}"], 1, "did you mean pasar-horas"),
         (["flash", "--image", "x"], 2, "no node is named"),
         (["flash", "pasar-horas"], 1, "no image"),
         (["flash", "pasar-horas", "--image", "none.img"], 1, "No such file"),

@@ -1,0 +1,126 @@
+"""Images of every form give the same plain bytes, decoded once, whatever lies beside them."""
+
+import bz2
+import gzip
+import lzma
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from services.card_images import MIB, CardImage, make_image
+
+from provisioning.flash.errors import ImageError, StationError
+from provisioning.flash.source import Source, map_beside, open_source
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": lambda data: gzip.compress(data, 1),
+    ".xz": lambda data: lzma.compress(data, preset=0),
+    ".bz2": lambda data: bz2.compress(data, 1),
+}
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> CardImage:
+    return make_image(tmp_path_factory.mktemp("image"), size_bytes=32 * MIB, data_bytes=6 * MIB)
+
+
+def assert_holds(source: Source, image: CardImage) -> None:
+    plain = image.plain.read_bytes()
+    for part in source.map.ranges:
+        read = memoryview(bytearray(part.length_bytes))
+        source.read_into(read, part.offset_bytes)
+        assert read == plain[part.offset_bytes : part.end_bytes]
+        assert source.is_intact(part)
+
+
+@pytest.mark.parametrize("mapping", ["with map", "as a whole"])
+@pytest.mark.parametrize("form", ["", ".zst", *PACK])
+def test_every_form_is_read(form: str, mapping: str, image: CardImage, tmp_path: Path) -> None:
+    packed = tmp_path / f"card.img{form}"
+    if form in PACK:
+        packed.write_bytes(PACK[form](image.plain.read_bytes()))
+    else:
+        shutil.copy(image.packed if form else image.plain, packed)
+    if mapping == "with map":
+        shutil.copy(image.map_file, tmp_path / "card.bmap")
+    with open_source(packed, cache=tmp_path / "cache") as source:
+        assert_holds(source, image)
+        assert len(source.sha256()) == 64
+        whole = source.map.mapped_bytes == 32 * MIB
+        assert whole == (mapping == "as a whole")
+
+
+def test_many_read_at_their_own_pace(image: CardImage, tmp_path: Path) -> None:
+    """The fast and the slow see the same, from one decoding."""
+    turn = threading.Event()
+    with open_source(image.packed, cache=tmp_path) as source:
+        slow = threading.Thread(target=lambda: (turn.wait(), assert_holds(source, image)))
+        slow.start()
+        assert_holds(source, image)
+        turn.set()
+        slow.join()
+
+
+def test_a_proven_image_is_decoded_once(image: CardImage, tmp_path: Path) -> None:
+    with open_source(image.packed, cache=tmp_path) as source:
+        source.sha256()
+        assert list(tmp_path.iterdir()) == []  # nothing is left when nothing was proven
+        source.trust()
+    (kept,) = tmp_path.iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    with open_source(image.packed, cache=tmp_path) as again:
+        assert Path(f"/proc/self/fd/{again.plain_descriptor()}").readlink() == kept
+        assert_holds(again, image)
+
+
+def test_only_the_newest_are_kept(image: CardImage, tmp_path: Path) -> None:
+    for number in range(3):
+        old = tmp_path / f"{number}.img"
+        old.touch()
+        os.utime(old, (number, number))
+    with open_source(image.packed, cache=tmp_path) as source:
+        source.sha256()
+        source.trust()
+    assert len(list(tmp_path.iterdir())) == 2
+    assert (tmp_path / "2.img").exists()
+
+
+@pytest.mark.parametrize("cut", [1000, -1000])
+def test_a_cut_image_is_refused_in_words(cut: int, image: CardImage, tmp_path: Path) -> None:
+    packed = tmp_path / "card.img.zst"
+    packed.write_bytes(image.packed.read_bytes()[:cut])
+    with (
+        open_source(packed, map_file=image.map_file, cache=tmp_path / "cache") as source,
+        pytest.raises(ImageError, match="damaged"),
+    ):
+        assert_holds(source, image)
+
+
+def test_an_image_of_another_map_is_refused(image: CardImage, tmp_path: Path) -> None:
+    (tmp_path / "card.img").write_bytes(bytes(MIB))
+    with pytest.raises(ImageError, match="another size"):
+        open_source(tmp_path / "card.img", map_file=image.map_file, cache=tmp_path)
+
+
+def test_an_empty_image_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "card.img").touch()
+    with pytest.raises(ImageError, match="empty"):
+        open_source(tmp_path / "card.img", cache=tmp_path)
+
+
+def test_a_cache_that_cannot_be_used_is_named(image: CardImage, tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()
+    with pytest.raises(StationError, match="--cache"):
+        open_source(image.packed, cache=tmp_path / "cache")
+
+
+def test_the_map_is_found_as_bmaptool_finds_it(tmp_path: Path) -> None:
+    for name in ("a.img.zst.bmap", "b.img.bmap", "c.bmap"):
+        (tmp_path / name).touch()
+    assert map_beside(tmp_path / "a.img.zst") == tmp_path / "a.img.zst.bmap"
+    assert map_beside(tmp_path / "b.img.zst") == tmp_path / "b.img.bmap"
+    assert map_beside(tmp_path / "c.img.zst") == tmp_path / "c.bmap"
+    assert map_beside(tmp_path / "d.img.zst") is None
