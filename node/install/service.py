@@ -18,7 +18,7 @@ Timer = Literal["start", "confirm"]
 UNIT = "simpul-node.service"
 RESTART_MAX_S = 180.0  # more than the unit's own TimeoutStartSec and TimeoutStopSec
 TIMERS: dict[Timer, str] = {"start": "simpul-node-revert-start", "confirm": "simpul-node-revert"}
-_ASK_TIMEOUT_S = 30
+_ASK_TIMEOUT_S = 60
 _PROPERTIES = (
     "LoadState",
     "ActiveState",
@@ -77,7 +77,6 @@ class Systemd:
 
     def restart(self) -> None:
         """Restart the unit; of Type=notify, so this returns once it is ready."""
-        _systemctl("reset-failed", UNIT)
         done = _systemctl("restart", UNIT, timeout_s=RESTART_MAX_S)
         if done.returncode:
             raise ServiceError(f"{UNIT} did not become ready: {self.pulse().words}")

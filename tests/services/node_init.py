@@ -113,8 +113,6 @@ def answer(agent: Agent, timers: dict[str, threading.Timer], words: list[str]) -
             if timer := timers.pop(name.removesuffix(".timer"), None):
                 timer.cancel()
         return 0, ""
-    if verb == "reset-failed":
-        return 0, ""
     if verb == "systemd-run":
         options = [word for word in words[1:] if word.startswith("--")]
         named = dict(word.removeprefix("--").partition("=")[::2] for word in options)
