@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from provisioning.enrol.checklist import Check, all_good, checklist
 from provisioning.enrol.hear import Ear, listening_for
@@ -65,5 +66,6 @@ def _checks(ear: Ear, *, confirmed: bool | None = None) -> list[Check]:
 
 
 def _ask(console: Console) -> bool:
-    answer = console.input("Apakah ini arah yang benar? / Is this the right view? [y/t] ")
+    # As text, because in a markup [y/t] is a style.
+    answer = console.input(Text("Apakah ini arah yang benar? / Is this the right view? [y/t] "))
     return answer.strip().lower() in _YES

@@ -60,7 +60,7 @@ def enrol(
     """
     krl = authority.krl()
     trust = pinned(node.name, shown, krl)
-    say(f"{node.name}: has it make its keys")
+    say(f"{node.name}: membuat kuncinya sendiri / makes its own keys")
     text = run_on(reach, node.name, trust, [*reach.program, "enrol", "request"])
     request = _read(text, Request, node)
     flashed = known_keys(authority.register, node)[shown] == "flashed"
@@ -68,12 +68,12 @@ def enrol(
     new_key = _two_words(request.ssh_host_key)
     # Before it is installed: after a cable pulled half-way the node may show either key.
     authority.register.record_host_key(node.name, new_key, "signed")
-    say(f"{node.name}: installs its certificates")
+    say(f"{node.name}: memasang sertifikat / installs its certificates")
     text = run_on(reach, node.name, trust, [*reach.program, "enrol", "install"], papers)
     installed = _read(text, Installed, node)
     _believe(reach, node, Trust(known_hosts=authority.known_hosts(), krl=krl))
     authority.register.record_host_key(node.name, new_key, "confirmed")
-    say(f"{node.name}: is known by its certificate")
+    say(f"{node.name}: dikenal dari sertifikatnya / is known by its certificate")
     return installed
 
 

@@ -55,7 +55,7 @@ def wait_for_node(
         for each in hosts:
             if each not in asked:
                 asked[each] = None
-                say(f"{node.name}: looking at {each}")
+                say(f"{node.name}: mencari di {each} / looking there")
         shown = host_keys(hosts, port)
         for host in hosts:
             if shown.get(host) in keys:

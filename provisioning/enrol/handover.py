@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -31,13 +32,17 @@ def provision(playbook: Path, inventory: Path, node: Node, reach: Reach, trust: 
         *("--inventory", str(inventory), "--limit", node.name),
         *("--extra-vars", msgspec.json.encode(where).decode()),
     ]
-    with ssh_options(reach, node.name, trust) as options:
-        # Ansible's own sharing of connections outlives its end; one host has no need of it.
+    with tempfile.TemporaryDirectory() as folder, ssh_options(reach, node.name, trust) as options:
+        shared = [*options, "-o", f"ControlPath={folder}/%C"]  # one login for all tasks
+        kept = [*shared, "-o", "ControlMaster=auto", "-o", "ControlPersist=60s"]
         environment = {
             **os.environ,
-            "ANSIBLE_SSH_ARGS": shlex.join([*options, "-o", "ControlPath=none"]),
+            "ANSIBLE_SSH_ARGS": shlex.join(kept),
+            "ANSIBLE_PIPELINING": "1",
         }
         done = subprocess.run(line, check=False, env=environment, stdout=sys.stderr)
+        end = ["-O", "exit", "-p", str(reach.port), "-l", _ACCOUNT, "--", reach.host]
+        subprocess.run(["ssh", *shared, *end], check=False, capture_output=True)  # noqa: S607 - on PATH
     if done.returncode != 0:
         raise EnrolError(
             f"{node.name}: {playbook} ended with {done.returncode}; what is wrong stands above."

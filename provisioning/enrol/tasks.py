@@ -94,13 +94,14 @@ def enrol_node(  # noqa: PLR0913, PLR0917 - the options of a command line
     )
     reach = Reach(host=host, port=port, identity_file=identity)
     for left in enrol(authority, signer, chosen, reach, shown=shown, say=_tell).unscrubbed:
-        _tell(f"{node}: seed not overwritten: {left}")
+        _tell(f"{node}: sisa di kartu / left on the card: {left}")
     if playbook:
+        _tell(f"{node}: menyiapkan dengan / setting up by {playbook}")
         trust = Trust(known_hosts=authority.known_hosts(), krl=authority.krl())
         provision(Path(playbook), Path(inventory), chosen, reach, trust)
     url = broker or os.environ.get(_BROKER_VARIABLE, "")
     if not url:
-        _tell(f"{node}: enrolled; name a --broker to see its checklist")
+        _tell(f"{node}: terdaftar / enrolled; simpul checklist {node} --broker ...")
         return
     access = BrokerAccess(url=url, ca_file=ca, certificate_file=certificate, key_file=key)
     patience = Patience(birth_s=timeout, settle_s=settle)

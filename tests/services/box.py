@@ -80,6 +80,7 @@ class Box:
         network = ["--net"] if self.own_network else []
         self._process = subprocess.Popen(
             [
+                *("setpriv", "--pdeathsig", "KILL"),  # with the test, however that ends
                 *("unshare", "--mount", "--uts", "--pid", *network, "--fork", "--kill-child"),
                 *("sh", "-e", "-c", _START, "box", *places),
             ],

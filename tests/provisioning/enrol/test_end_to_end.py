@@ -91,7 +91,7 @@ def simpul(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=110,
+        timeout=240,
     )
 
 
@@ -151,6 +151,7 @@ def access(office: Path, broker: Mosquitto) -> BrokerAccess:
     )
 
 
+@pytest.mark.timeout(300)  # a boot, a playbook and a birth; on a busy machine they take their time
 def test_from_the_first_boot_to_the_checklist(
     node: Flashed, office: Path, broker: Mosquitto, access: BrokerAccess
 ) -> None:
@@ -158,7 +159,7 @@ def test_from_the_first_boot_to_the_checklist(
     at_broker = (
         *("--broker", access.url, "--ca", access.ca_file),
         *("--certificate", access.certificate_file, "--key", access.key_file),
-        *("--settle", 0, "--timeout", 60, "--json"),
+        *("--settle", 0, "--timeout", 120, "--json"),
     )
     done = simpul(
         office,
