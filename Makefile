@@ -8,7 +8,9 @@ PORT ?= 8080
 VIDEO ?=
 SECONDS_MAX ?= 0
 
-.PHONY: help demo test bench lint generate lock packages clean
+BENCH ?= virtual
+
+.PHONY: hil hil-smoke help demo test bench lint generate lock packages clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +48,12 @@ lint: $(VENV)/.dev ## Style, types, generated reference
 
 bench: $(VENV)/.dev ## Speed, memory and the long failure tests; prints figures and ratios
 	$(RUN)/pytest -m 'bench or long' --timeout 3600 -s tests
+
+hil: $(VENV)/.dev ## The whole suite on a bench (BENCH=virtual, or a board's name)
+	$(RUN)/pytest hil_tests --bench $(BENCH) --timeout 3600
+
+hil-smoke: $(VENV)/.dev ## The short part of the suite on a bench
+	$(RUN)/pytest hil_tests --bench $(BENCH) --timeout 3600 -m smoke
 
 generate: $(VENV)/.dev ## Write docs/reference anew from the models
 	$(RUN)/python -m provisioning.reference docs/reference

@@ -22,6 +22,12 @@ class HelperHands(Driver, HandsProtocol):
     tamper_line: int = attr.ib(validator=attr.validators.instance_of(int))
     lamp_line: int = attr.ib(validator=attr.validators.instance_of(int))
 
+    node_gpio_chip: int = attr.ib(default=0, validator=attr.validators.instance_of(int))
+
+    def node_chip(self) -> int:
+        """Return what the node's own chip is called."""
+        return self.node_gpio_chip
+
     @Driver.check_active
     def press(self, *, down: bool) -> None:
         """Close the button's contact, or open it."""

@@ -29,6 +29,10 @@ class HandsProtocol(abc.ABC):
     """A person at the box."""
 
     @abc.abstractmethod
+    def node_chip(self) -> int:
+        """Return N of the node's own /dev/gpiochipN that holds the header's lines."""
+
+    @abc.abstractmethod
     def press(self, *, down: bool) -> None:
         """Hold the service button down, or let it go."""
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labgrid import Target
+from labgrid.driver import Driver
 from services.mosquitto import Mosquitto
 
 from hil_tests.bench.environment import features_of
 from hil_tests.bench.keys import make_keys
+from hil_tests.bench.protocols import HandsProtocol, PhonesProtocol
 from hil_tests.bench.strategy import NodeStrategy, Plan
 from hil_tests.bench.traffic import Traffic
 from hil_tests.bench.virtual import VirtualBoard
@@ -112,20 +114,27 @@ def opened(target: Target, image: Callable[[], Path], folder: Path) -> Iterator[
             image=image(),
             seed=seed.files,
             private_key=keys.private_key,
-            files=_files(target.name, f"{BROKER_ADDRESS}:{broker.port}", features),
+            helpers=tuple(_helpers(target, features)),
+            files=lambda: _files(target, f"{BROKER_ADDRESS}:{broker.port}", features),
             commands=_commands(features),
             await_birth=await_birth,
         )
         yield Bench(target, features, strategy, broker, traffic)
 
 
-def _files(bench: str, broker: str, features: frozenset[str]) -> Mapping[str, bytes]:
+def _helpers(target: Target, features: frozenset[str]) -> Iterator[Driver]:
+    for feature, protocol in (("hands", HandsProtocol), ("hotspot", PhonesProtocol)):
+        if feature in features:
+            yield target.get_driver(protocol, activate=False)
+
+
+def _files(target: Target, broker: str, features: frozenset[str]) -> Mapping[str, bytes]:
     camera = "picamera2" if "camera" in features else "rendered"
-    settings = _SETTINGS.format(node=NODE, bench=bench, broker=broker, camera=camera)
+    settings = _SETTINGS.format(node=NODE, bench=target.name, broker=broker, camera=camera)
     if "hotspot" in features:
         settings += _HOTSPOT.format(ssid=SSID, uplink="@UPLINK@")
     if "hands" in features:
-        settings += _BOARD.format(chip=0)
+        settings += _BOARD.format(chip=target.get_driver(HandsProtocol).node_chip())
     return {
         "/etc/simpul/node.toml": settings.encode(),
         "/etc/simpul/mask.toml": MASK.encode(),

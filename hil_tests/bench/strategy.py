@@ -10,6 +10,7 @@ from pathlib import Path
 
 import attr
 from labgrid import step, target_factory
+from labgrid.driver import Driver
 from labgrid.strategy import Strategy, StrategyError
 
 from hil_tests.bench.protocols import CardProtocol, ConsoleLogProtocol
@@ -37,8 +38,10 @@ class Plan:
     image: Path
     seed: Mapping[str, bytes]
     private_key: Path
-    files: Mapping[str, bytes]
-    """Path on the node -> content, written when it is provisioned."""
+    helpers: tuple[Driver, ...]
+    """Drivers that stand by before the node is provisioned: hands, phones."""
+    files: Callable[[], Mapping[str, bytes]]
+    """Path on the node -> content, asked for once the helpers stand by."""
     commands: tuple[str, ...]
     """Run after the files, as root."""
     await_birth: Callable[[float], None]
@@ -116,7 +119,9 @@ class NodeStrategy(Strategy):
 
     def _provision(self) -> None:
         plan = self._planned()
-        for path, content in plan.files.items():
+        for helper in plan.helpers:
+            self.target.activate(helper)
+        for path, content in plan.files().items():
             folder, quoted = shlex.quote(str(Path(path).parent)), shlex.quote(path)
             text = shlex.quote(content.decode())
             self.shell.run_check(f"mkdir -p {folder} && printf %s {text} > {quoted}")

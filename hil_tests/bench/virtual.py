@@ -15,7 +15,6 @@ from hil_tests.bench.lock import cache_folder
 from hil_tests.bench.protocols import (
     CardProtocol,
     ConsoleLogProtocol,
-    HandsProtocol,
     UplinkProtocol,
 )
 from provisioning.image.boot.birth import write_seed
@@ -25,7 +24,6 @@ from provisioning.image.boot.qemu import BROKER_ADDRESS, Machine
 from provisioning.image.boot.tasks import card_copy
 
 SSH_PORT = 22
-_CHIP_LINES = 54
 
 
 @target_factory.reg_driver
@@ -127,39 +125,6 @@ class NftUplink(Driver, UplinkProtocol):
                 for hook, way in (("output", "daddr"), ("input", "saddr"))
             )
             self.command.run_check(f"nft 'add table ip bench; {hooks}'")
-
-
-@target_factory.reg_driver
-@attr.s(eq=False)
-class KernelHands(Driver, HandsProtocol):
-    """Pulls the lines of the kernel's gpio-sim from below, as a finger would from above."""
-
-    bindings = {"command": CommandProtocol}  # noqa: RUF012 - labgrid's way to say it
-    button_pin: int = attr.ib(default=27, validator=attr.validators.instance_of(int))
-    tamper_pin: int = attr.ib(default=22, validator=attr.validators.instance_of(int))
-    lamp_pin: int = attr.ib(default=17, validator=attr.validators.instance_of(int))
-
-    @Driver.check_active
-    def press(self, *, down: bool) -> None:
-        """Close the button's contact to ground, or open it."""
-        self._pull(self.button_pin, down=down)
-
-    @Driver.check_active
-    def open_box(self, *, opened: bool) -> None:
-        """Open the tamper switch, or close it to ground."""
-        self._pull(self.tamper_pin, down=not opened)
-
-    @Driver.check_active
-    def lamp(self) -> bool:
-        """Read the lamp's line."""
-        return bool(self.command.run_check(f"cat {self._line(self.lamp_pin)}/value") == ["1"])
-
-    def _pull(self, pin: int, *, down: bool) -> None:
-        pull = "pull-down" if down else "pull-up"
-        self.command.run_check(f"echo {pull} > {self._line(pin)}/pull")
-
-    def _line(self, pin: int) -> str:
-        return f"/sys/devices/platform/gpio-sim.0/gpiochip*/sim_gpio{pin}"
 
 
 def _free_port() -> int:

@@ -57,9 +57,14 @@ class GpiozeroLines:
 
     def close(self) -> None:
         """Switch the lamp off and give the lines back."""
-        for device in (self._lamp, self._button, self._lid):
-            if device is not None:
-                device.close()
+        for contact in (self._button, self._lid):
+            if contact is not None:
+                # gpiozero 2.0.1 forgets this at close; the next edge would then end lgpio's thread
+                # and with it every edge of this process.
+                contact.pin.when_changed = None
+                contact.close()
+        if self._lamp is not None:
+            self._lamp.close()
         self._factory.close()
 
 

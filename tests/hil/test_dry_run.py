@@ -14,7 +14,7 @@ from hil_tests.bench.features import FEATURES, lacking
 from hil_tests.bench.lock import locked
 
 ROOT = Path(__file__).parents[2]
-KERNEL_HANDS = "      - KernelHands:\n          bindings: {command: node}\n"
+KERNEL_HANDS = "      - KernelHands:\n          bindings: {command: node, files: node}\n"
 
 
 def dry_run(bench: str, report: Path) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,7 @@
-"""The board's source as a person meets it: the same on the mock and on the kernel's gpio-sim."""
+"""The board's source as a person meets it, on gpiozero's mock.
+
+The agent's own unit on the kernel's gpio-sim: tests/guest/board_units.py.
+"""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,7 +11,6 @@ from functools import partial
 import msgspec
 import pytest
 from services.board_hands import BUTTON, LAMP, TAMPER, Hands, hands
-from services.gpio_sim import CONFIG
 from services.waiting import until
 
 from node.board.contact import LONG_PRESS_SECONDS
@@ -21,7 +23,6 @@ from node.settings import Board
 
 BOARD = Board(adapter="gpiozero", lamp_pin=LAMP, button_pin=BUTTON, tamper_pin=TAMPER)
 WORKING = Condition(connected=True, ever_connected=True, camera_fails=False)
-NOT_HERE = pytest.mark.skipif(not CONFIG.exists(), reason="gpio-sim is loaded in the guest only")
 
 
 class Ledger:
@@ -40,9 +41,9 @@ class Ledger:
         raise NotImplementedError
 
 
-@pytest.fixture(params=["mock", pytest.param("gpio-sim", marks=NOT_HERE)])
-def person(request: pytest.FixtureRequest) -> Iterator[Hands]:
-    with hands(request.param) as somebody:
+@pytest.fixture
+def person() -> Iterator[Hands]:
+    with hands("mock") as somebody:
         yield somebody
 
 
