@@ -23,6 +23,8 @@ from provisioning.image.stack import Placed, Stack
 from provisioning.image.steps import Steps, run
 
 _FORMAT = "2"  # raised when this module builds the same inputs differently
+# apt's own has no /usr/local, where the native tools are.
+_PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FAILED_PACKAGE = re.compile(r"dpkg: error processing (?:package|archive) (?P<name>\S+)")
 
 
@@ -128,7 +130,7 @@ def _mmdebstrap(builder: Builder, stage: Stage, below: Path | None, work: Path) 
     command = ["mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--verbose"]
     command += [f"--architectures={room.architecture}", "--format=tar", "--skip=update"]
     command += [f"--variant={'custom' if below else 'essential'}"]
-    command += [f"--aptopt={text}" for text in ('APT::Install-Recommends "false"',)]
+    command += ['--aptopt=APT::Install-Recommends "false"', f'--aptopt=DPkg::Path "{_PATH}"']
     command += [f"--dpkgopt=path-exclude={path}" for path in stage.excluded]
     command += ["--dpkgopt=force-confold", "--dpkgopt=force-unsafe-io"]
     if below is None and packages:
@@ -164,7 +166,7 @@ def _install(packages: Sequence[str]) -> str:
     """Return how mmdebstrap itself installs, for a root that it did not begin."""
     return (
         'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get --yes -o Dir::Bin::dpkg=env'
-        " -o DPkg::Options::=--unset=TMPDIR -o DPkg::Options::=dpkg"
+        f" -o DPkg::Path={_PATH} -o DPkg::Options::=--unset=TMPDIR -o DPkg::Options::=dpkg"
         f' -o DPkg::Chroot-Directory="$1" install {" ".join(packages)}'
     )
 
