@@ -107,7 +107,7 @@ def _make(job: Job, handles: Handles) -> None:
 
 def _finish(job: Job, handles: Handles) -> None:
     if job.stop.is_set():
-        raise StoppedError("stopped before the end; put it in again and flash it: it goes on")
+        raise StoppedError("put it in again and flash it: it goes on from there")
     job.progress.enter("sampling")
     check_samples(job.source, handles)
     job.progress.enter("identity")

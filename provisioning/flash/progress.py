@@ -32,6 +32,7 @@ class Progress:
     verdict: Verdict = ""
     reason: str = ""
     started_mono: float = field(default_factory=time.monotonic)
+    writing_mono: float = 0.0
     written_mono: float = 0.0
     ended_mono: float = 0.0
     moved_mono: float = field(default_factory=time.monotonic)
@@ -44,6 +45,7 @@ class Progress:
     def resume(self, count_bytes: int) -> None:
         """Begin with what was finished earlier."""
         self.enter("writing")
+        self.writing_mono = self.moved_mono
         self.resumed_bytes = self.verified_bytes = count_bytes
         self.wrote(count_bytes)
 
@@ -85,9 +87,19 @@ class Progress:
 
     @property
     def bytes_per_second(self) -> float:
-        """Return the mean rate of writing since the start."""
+        """Return the mean rate of writing, what was finished earlier apart."""
         until = self.written_mono or self.ended_mono or time.monotonic()
-        return (self.written_bytes - self.resumed_bytes) / max(until - self.started_mono, 0.001)
+        seconds = until - self.writing_mono
+        return (self.written_bytes - self.resumed_bytes) / max(seconds, 0.001)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Return how long it will take at this pace; None when that cannot be told."""
+        done = self.written_bytes + self.verified_bytes - 2 * self.resumed_bytes
+        left = 2 * self.total_bytes - self.written_bytes - self.verified_bytes
+        if self.verdict or done <= 0:
+            return None
+        return (time.monotonic() - self.writing_mono) * left / done
 
     @property
     def fraction(self) -> float:

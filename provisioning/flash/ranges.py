@@ -121,7 +121,10 @@ def expect(handles: Handles, wanted: memoryview, offset_bytes: int) -> None:
 
 
 def _write(work: Work, ranges: Iterable[Range], *, probe: bool) -> None:
-    """Write ranges. With `probe`, as far as the card has one already it is not written again."""
+    """Write ranges. With `probe`, as far as the card has them already they are not written again.
+
+    The first piece that differs ends it: they were written in this order.
+    """
     there = aligned_buffer(CHUNK_BYTES)
     under_way: deque[_UnderWay] = deque()
 
@@ -133,19 +136,18 @@ def _write(work: Work, ranges: Iterable[Range], *, probe: bool) -> None:
 
     with Lanes(CHUNK_BYTES) as lanes:
         for part in ranges:
-            probing = probe
             for offset, length in _pieces(part):
                 if work.stop.is_set():
-                    raise StoppedError("stopped; put it in again and flash it: it goes on")
+                    raise StoppedError("put it in again and flash it: it goes on from there")
                 work.written.check()
                 while len(under_way) >= LANES_COUNT:
                     await_oldest()
                 wanted = _wanted(work.source, lanes.buffer(), offset, length)
-                if probing:
+                if probe:
                     read_at(work.handles.reader, there[: len(wanted)], offset)
                     start = _start(offset)
-                    probing = there[start : len(wanted)] == wanted[start:]
-                request = _nothing if probing else partial(_write_one, work, wanted, offset)
+                    probe = there[start : len(wanted)] == wanted[start:]
+                request = _nothing if probe else partial(_write_one, work, wanted, offset)
                 under_way.append((lanes.start(request), offset, length))
         while under_way:
             await_oldest()

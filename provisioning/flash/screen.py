@@ -121,7 +121,7 @@ def _chunks(size_bytes: int, stop: threading.Event) -> Iterator[tuple[int, int]]
     usable = size_bytes // _LABEL_BYTES * _LABEL_BYTES
     for offset in range(_LABEL_BYTES, usable, _CHUNK_BYTES):
         if stop.is_set():
-            raise StoppedError("stopped while it was screened; nothing of the image is on it")
+            raise StoppedError("while it was screened; nothing of the image is on it yet")
         yield offset, min(_CHUNK_BYTES, usable - offset)
 
 

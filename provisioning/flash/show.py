@@ -130,12 +130,8 @@ def _table(*headings: str) -> Table:
 
 
 def _left(card: Assignment) -> str:
-    progress = card.progress
-    fresh = progress.fraction - progress.resumed_bytes / max(progress.total_bytes, 1)
-    if progress.verdict or fresh <= 0:
-        return ""
-    seconds = progress.seconds * (1 - progress.fraction) / fresh
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    seconds = card.progress.seconds_left
+    return "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def _verdict(card: Assignment) -> str:
