@@ -51,6 +51,11 @@ class Sshd:
         self.host_key.write_bytes(private)
         self.host_key.chmod(0o600)
 
+    def make_host_key(self) -> None:
+        """Make one, where a test has none of a seed."""
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.host_key)]
+        subprocess.run(command, check=True)
+
     def __enter__(self) -> Self:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
