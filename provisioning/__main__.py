@@ -13,7 +13,8 @@ from node.messages import SimpulError
 from provisioning.command.complete import candidates
 from provisioning.command.errors import UsageError
 from provisioning.command.help import collection_help, task_help
-from provisioning.command.words import HELP, find_task, read_values
+from provisioning.command.trial import DRY_RUN, as_planned, has_own_trial, told
+from provisioning.command.words import HELP, Found, find_task, read_values
 
 # Command -> the task or collection that carries it out. Imported when asked for: a status must
 # not wait for the libraries of a flash.
@@ -93,12 +94,22 @@ def _run(words: Sequence[str]) -> int:
         said = " ".join(["simpul", *(word for word in words if word not in HELP)])
         print(collection_help(found, said))  # noqa: T201 - the answer
         return 0
+    _run_task(known, found)
+    return 0
+
+
+def _run_task(known: Collection, found: Found) -> None:
     if HELP & {*found.rest}:
         print(task_help(found))  # noqa: T201 - the answer
-        return 0
+        return
+    if DRY_RUN in found.rest and not has_own_trial(found):
+        planned = as_planned(found)
+        if planned is None:
+            print(told(found))  # noqa: T201 - the answer
+            return
+        found = planned
     name = found.said.removeprefix("simpul ").replace(" ", ".")
     Executor(known).execute((name, read_values(found)))
-    return 0
 
 
 def _print_script(shells: Sequence[str]) -> int:

@@ -40,7 +40,7 @@ def _of_task(found: Found) -> list[str]:
             return []
     places = {argument.names[0] for argument in options.values() if argument.positional}
     named = _node_names(found.rest) if places & _NODES else []
-    return [*named, *options, "--help"]
+    return sorted({*named, *options, "--dry-run", "--help"})
 
 
 def _node_names(words: Sequence[str]) -> list[str]:

@@ -39,6 +39,8 @@ def task_help(found: Found) -> str:
     places = [_place(argument) for argument in options.values() if argument.positional]
     usage = " ".join([f"Usage: {found.said}", *places, "[--options]"])
     rows = [(_option(flag, argument), _described(argument)) for flag, argument in options.items()]
+    if "--dry-run" not in options:
+        rows.append(("--dry-run", "Say what would be run with which values, and do nothing."))
     return "\n\n".join([usage, inspect.cleandoc(found.task.__doc__ or ""), _table(rows)])
 
 

@@ -17,10 +17,10 @@ from provisioning.__main__ import COMMANDS, main, namespace
 from provisioning.command.complete import candidates
 from provisioning.command.errors import UsageError
 from provisioning.command.help import task_help
-from provisioning.command.words import Found, find_task, read_values
+from provisioning.command.trial import as_planned, told
+from provisioning.command.words import Found, arguments_of, find_task, read_values
 
 ROOT = Path(__file__).parents[3]
-READING = {"authority status", "checklist", "demo", "nodes", "status", "watch"}
 
 
 @task(  # type: ignore[untyped-decorator]
@@ -141,16 +141,41 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
             assert capsys.readouterr().out.startswith(f"Usage: simpul {name} {each}")
 
 
-def test_every_command_that_writes_can_be_tried_dry() -> None:
-    """Names what only reads, or leaves nothing behind; everything else has --dry-run."""
+def test_every_command_can_be_tried_dry(capsys: pytest.CaptureFixture[str]) -> None:
+    """By a --dry-run or --plan of its own, or by telling what would be run."""
     everything = namespace([])
     listed = dict(everything.tasks.items())
     for outer, inner in everything.collections.items():
         listed |= {f"{outer} {name}": each for name, each in inner.tasks.items()}
     for name, each in listed.items():
-        if name not in READING and not name.startswith("release "):
-            options = [argument.names[0] for argument in each.get_arguments()]
-            assert "dry-run" in options, name
+        found = Found(said=f"simpul {name}", task=each, rest=())
+        options = arguments_of(each)
+        if {"--dry-run", "--plan"} & {*options}:
+            continue
+        places = [argument for argument in options.values() if argument.positional]
+        assert main([*name.split(), *("x" for _ in places), "--dry-run"]) == 0
+        assert capsys.readouterr().out.startswith(f"would run {found.said}: ")
+
+
+def test_a_trial_is_told_with_its_values() -> None:
+    found = find_task(small(), ["inner", "move", "a", "--dry-run", "b"])
+    assert isinstance(found, Found)
+    assert told(found) == "would run simpul inner move: Move something.\n  old = a\n  new = b"
+    wrong = find_task(small(), ["inner", "move", "a", "--dry-run"])
+    assert isinstance(wrong, Found)
+    with pytest.raises(UsageError, match="NEW is missing"):
+        told(wrong)
+
+
+def test_a_plan_is_a_trial_under_another_name() -> None:
+    found = find_task(namespace(["update"]), ["update", "--dry-run"])
+    assert isinstance(found, Found)
+    planned = as_planned(found)
+    assert planned is not None
+    assert planned.rest == ("--plan",)
+    moving = find_task(small(), ["inner", "move", "--dry-run"])
+    assert isinstance(moving, Found)
+    assert as_planned(moving) is None
 
 
 @pytest.mark.parametrize(
