@@ -75,7 +75,7 @@ def _serve(
     command = ["nbdkit", "-f", "-U", str(work / "socket"), "-P", str(pid_file)]
     if "bytes_per_second" in options:
         command.append("--filter=rate")
-        words.append(f"rate={8 * options['bytes_per_second']}")
+        words += [f"rate={8 * options['bytes_per_second']}", "burstiness=0.1"]
     command.append("python")
     server = subprocess.Popen(
         [*command, str(_PLUGIN), f"memory={memory}", *words], stderr=subprocess.DEVNULL
