@@ -35,6 +35,10 @@ def test_phones_get_addresses(joined: dict[str, str]) -> None:
     assert all(address.startswith("10.80.") for address in joined.values())
 
 
+def test_a_phone_reaches_the_internet(phones: PhonesProtocol) -> None:
+    assert phones.fetch(phones.names()[0], phones.internet()) is not None
+
+
 def test_a_phone_does_not_reach_ssh(phones: PhonesProtocol) -> None:
     assert not phones.connects(phones.names()[0], OWN, 22)
 

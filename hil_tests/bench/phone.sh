@@ -1,6 +1,7 @@
 #!/bin/sh
 # One phone of a bench: a radio in a network namespace of its own, with real programs on it.
-# phone.sh NAME take PHY | join SSID | leave | fetch URL | connects HOST PORT | serve TEXT | mac
+# phone.sh NAME internet INTERFACE | take PHY | join SSID | leave | fetch URL | connects HOST PORT |
+#     serve TEXT | mac | radio
 set -eu
 name=$1 action=$2
 room=/run/simpul-phone/$name
@@ -8,6 +9,18 @@ inside="ip netns exec $name"
 radio() { $inside sh -c 'basename "$(ls -d /sys/class/net/*/phy80211 | head -n 1 | xargs dirname)"'; }
 
 case $action in
+internet)
+    # What stands for the internet where the machine has none: an address for tests (RFC 2544).
+    ip netns add "$name"
+    ip link add "$3" type veth peer name wan0 netns "$name"
+    ip address add 198.18.0.1/24 dev "$3"
+    ip link set "$3" up
+    $inside ip address add 198.18.0.10/24 dev wan0
+    for each in lo wan0; do $inside ip link set "$each" up; done
+    mkdir -p "$room/www"
+    echo "the internet" > "$room/www/index.html"
+    $inside busybox httpd -h "$room/www" > /dev/null 2>&1
+    ;;
 take)
     mkdir -p "$room" "/etc/netns/$name"
     : > "/etc/netns/$name/resolv.conf"
@@ -19,7 +32,7 @@ take)
 join)
     interface=$(radio)
     printf 'network={\n ssid="%s"\n key_mgmt=NONE\n}\n' "$3" > "$room/supplicant.conf"
-    $inside wpa_supplicant -B -q -P "$room/pid" -D nl80211 -i "$interface" -c "$room/supplicant.conf"
+    $inside wpa_supplicant -B -q -P "$room/pid" -D nl80211 -i "$interface" -c "$room/supplicant.conf" > /dev/null
     n=0
     until $inside iw dev "$interface" link | grep -q '^Connected to'; do
         n=$((n + 1))
@@ -43,13 +56,14 @@ LEASE
 leave)
     [ ! -e "$room/pid" ] || kill "$(cat "$room/pid")" || true
     ;;
-fetch) $inside curl -sS --max-time 15 "$3" ;;
+fetch) $inside curl -sS --max-time 8 "$3" ;;
 connects) $inside busybox nc -w 8 "$3" "$4" < /dev/null > /dev/null ;;
 serve)
     mkdir -p "$room/www"
     echo "$3" > "$room/www/index.html"
-    $inside busybox httpd -h "$room/www"
+    $inside busybox httpd -h "$room/www" > /dev/null 2>&1
     ;;
+radio) radio ;;
 mac) $inside cat "/sys/class/net/$(radio)/address" ;;
 *)
     echo "unknown action $action" >&2

@@ -14,6 +14,7 @@ from hil_tests.bench.protocols import PhonesProtocol
 _SCRIPT = Path(__file__).with_name("phone.sh")
 _PLACE = "/run/simpul-phone.sh"
 _JOIN_SECONDS = 300.0
+_INTERNET_URL = "http://198.18.0.10/"
 
 
 @target_factory.reg_driver
@@ -27,16 +28,30 @@ class NamespacePhones(Driver, PhonesProtocol):
         validator=attr.validators.instance_of(dict),
     )
 
+    internet_url: str = attr.ib(default=_INTERNET_URL, validator=attr.validators.instance_of(str))
+    internet_interface: str = attr.ib(default="", validator=attr.validators.instance_of(str))
+    """Where given, a namespace of this machine stands for the internet behind this interface."""
+
     def on_activate(self) -> None:
         """Bring the script, and give each phone its radio."""
         text = shlex.quote(_SCRIPT.read_text(encoding="ascii"))
         self.command.run_check(f"printf %s {text} > {_PLACE} && chmod 755 {_PLACE}")
         for name, radio in self.radios.items():
             self._do(name, "take", radio)
+        if self.internet_interface:
+            self._do("internet", "internet", self.internet_interface)
 
     def names(self) -> list[str]:
         """Return the phones there are."""
         return list(self.radios)
+
+    def uplink(self) -> str:
+        """Return the interface of the namespace that stands for the internet, if there is one."""
+        return self.internet_interface
+
+    def internet(self) -> str:
+        """Return a URL of the internet side."""
+        return self.internet_url
 
     @Driver.check_active
     def join(self, phone: str, ssid: str) -> str:

@@ -53,6 +53,14 @@ class PhonesProtocol(abc.ABC):
         """Return the phones there are."""
 
     @abc.abstractmethod
+    def uplink(self) -> str:
+        """Return the node's interface behind which the phones find the internet; empty: its own."""
+
+    @abc.abstractmethod
+    def internet(self) -> str:
+        """Return a URL of the internet side, which a phone should reach."""
+
+    @abc.abstractmethod
     def join(self, phone: str, ssid: str) -> str:
         """Associate, take an address by DHCP, and return it. Raises TimeoutError."""
 

@@ -132,7 +132,8 @@ def _files(target: Target, broker: str, features: frozenset[str]) -> Mapping[str
     camera = "picamera2" if "camera" in features else "rendered"
     settings = _SETTINGS.format(node=NODE, bench=target.name, broker=broker, camera=camera)
     if "hotspot" in features:
-        settings += _HOTSPOT.format(ssid=SSID, uplink="@UPLINK@")
+        phones = target.get_driver(PhonesProtocol)
+        settings += _HOTSPOT.format(ssid=SSID, uplink=phones.uplink() or "@UPLINK@")
     if "hands" in features:
         settings += _BOARD.format(chip=target.get_driver(HandsProtocol).node_chip())
     return {
