@@ -1,5 +1,7 @@
 """A flashed card boots, and its agent is born at the broker as who it is."""
 
+from collections.abc import Callable
+
 import pytest
 
 from hil_tests.bench.run import NODE, Bench
@@ -38,3 +40,20 @@ def test_measurements_arrive_without_a_hole(node: Bench) -> None:
         }
     )
     assert seqs == list(range(seqs[0], seqs[-1] + 1))
+
+
+def test_the_drivers_are_the_kernels(
+    node: Bench, record_property: Callable[[str, object], None]
+) -> None:
+    """Keep in the report what the node itself says of its devices."""
+    asked = {
+        "kernel": ("uname -a", "Linux"),
+        "radio": ("iw dev", "Interface"),
+        "lines": ("gpiodetect", "lines"),
+    }
+    wanted = {"radio": "hotspot", "lines": "hands"}
+    for name, (command, word) in asked.items():
+        if wanted.get(name, "ssh") in node.features:
+            said = "\n".join(node.command(command))
+            record_property(name, said)
+            assert word in said
