@@ -120,7 +120,11 @@ def flash(  # noqa: PLR0913, PLR0917 - the options of a command line
         raise Exit(code=status)
 
 
-@task(positional=["node"], iterable=["node"], help=_HELP)
+@task(
+    positional=["node"],
+    iterable=["node"],
+    help={**_HELP, "dry-run": "Say which slots would be served for which nodes, and end."},
+)
 def station(  # noqa: PLR0913, PLR0917 - the options of a command line
     _context: Context,
     node: list[str] | None = None,
@@ -134,6 +138,7 @@ def station(  # noqa: PLR0913, PLR0917 - the options of a command line
     settings: str = str(STATION_FILE),
     cache: str = "",
     allow_loop: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - as above
     json: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> None:
     """Make every card that is put into a pinned slot the next of these nodes; exits as flash."""
@@ -141,6 +146,10 @@ def station(  # noqa: PLR0913, PLR0917 - the options of a command line
     named = find(node or (), nodes(Path(inventory)))
     slots = read_settings(Path(settings), required=True)
     console = Console(stderr=json)
+    if dry_run:
+        pinned = ", ".join(f"{slot} ({port})" for slot, port in slots.slots.items())
+        console.print(f"would serve the slots {pinned} for {' '.join(each.name for each in named)}")
+        return
     with _open(image, map, cache) as source:
         policy = _policy(slots, source, allow_loop=allow_loop)
         batch = Batch(source, _station(directory, register, screen, policy))

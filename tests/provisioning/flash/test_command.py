@@ -204,6 +204,13 @@ def test_another_program_s_card_gets_its_seed(desk: Path) -> None:
     assert json.loads((desk / "fat/meta-data").read_text())["local-hostname"] == "pasar-horas"
 
 
+def test_a_station_s_dry_run_says_what_it_would_serve(desk: Path) -> None:
+    (desk / "station.toml").write_text('[slots]\n1 = "1-2.1:0"\n')
+    ran = simpul(desk, "station", "taman-bunga", "--image", "none.img", "--dry-run")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "would serve the slots 1 (1-2.1:0) for taman-bunga\n"
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
