@@ -1,5 +1,6 @@
 """The command `simpul`: Fabric's tasks, each at home in the module that does the work."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -38,6 +39,7 @@ COMMANDS = {
 _EXIT_FAILED = 1
 _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
+_EXIT_PIPE = 141
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,7 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        return _run(words)
+        status = _run(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the answer has read enough; what Python flushes at its end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _EXIT_PIPE
     except UsageError as error:
         print(f"simpul: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to its terminal
         return _EXIT_USAGE
@@ -60,6 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(end.code)
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
+    return status
 
 
 def namespace(words: Sequence[str]) -> Collection:

@@ -205,6 +205,15 @@ def test_the_real_command_says_what_is_wrong(line: str, code: int, words: str) -
     assert "Traceback" not in done.stderr
 
 
+def test_a_reader_who_has_enough_sees_no_traceback() -> None:
+    line = f"{sys.executable} -m provisioning --help | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", line], check=False, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode in {0, 141}  # 0 when the answer went before the reader did
+    assert done.stderr == ""
+
+
 def test_nodes_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nodes", "--json", "--inventory", str(ROOT / "inventory.ini")]) == 0
     told = json.loads(capsys.readouterr().out)
