@@ -4,7 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from provisioning.reference.write import generate, outdated
+from provisioning.reference.write import (
+    generate,
+    generate_argument_specs,
+    outdated,
+    outdated_argument_specs,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,10 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     if not options.check:
-        for file in generate(options.directory):
+        for file in [*generate(options.directory), *generate_argument_specs()]:
             print(f"written: {file}")  # noqa: T201 - a command speaks to its terminal
         return 0
-    stale = outdated(options.directory)
+    stale = [*outdated(options.directory), *outdated_argument_specs()]
     for file in stale:
         print(f"differs: {file}; run `make generate`", file=sys.stderr)  # noqa: T201 - as above
     return 1 if stale else 0

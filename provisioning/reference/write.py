@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from provisioning.reference.argument_specs import argument_specs, roles_page
 from provisioning.reference.asyncapi import asyncapi
 from provisioning.reference.pages import messages_page, settings_page
 from provisioning.reference.schemas import messages_schema, node_schema
@@ -17,6 +18,7 @@ def documents() -> dict[str, str]:
         "messages.md": messages_page(),
         "messages.schema.json": _json(messages_schema()),
         "node.schema.json": _json(node_schema()),
+        "roles.md": roles_page(),
         "settings.md": settings_page(),
     }
 
@@ -38,6 +40,23 @@ def outdated(directory: Path) -> list[Path]:
     """Return the files of `directory` that are missing or differ from what `generate` writes."""
     return [
         directory / name for name, text in documents().items() if _differs(directory, name, text)
+    ]
+
+
+def generate_argument_specs() -> list[Path]:
+    """Write what each Ansible role takes beside its tasks; return the files that changed."""
+    texts = argument_specs()
+    changed = outdated_argument_specs()
+    for file in changed:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(texts[file], encoding="utf-8")
+    return changed
+
+
+def outdated_argument_specs() -> list[Path]:
+    """Return the roles' argument specs that differ from what the models and defaults say."""
+    return [
+        file for file, text in argument_specs().items() if _differs(file.parent, file.name, text)
     ]
 
 

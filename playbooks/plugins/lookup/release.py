@@ -58,9 +58,10 @@ def _newest(folder: Path, part: str, platform: str, python: str) -> dict[str, ob
         if (bundle := read_bundle(file)).manifest.platform == platform
     ]
     if not fitting:
+        build = "hub" if part == "simpul-hub" else "build"
         raise AnsibleError(
-            f"{folder}: no release of {part} for {platform} and Python {python}; build and sign "
-            f"one: simpul release build --target {platform}/{python} --output {folder}"
+            f"{folder}: no release of {part} for {platform} and Python {python}; make and sign "
+            f"one: simpul release {build} --target {platform}/{python} --output {folder}"
         )
     newest = max(fitting, key=lambda bundle: bundle.manifest.counter)
     return {

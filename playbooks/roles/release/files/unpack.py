@@ -25,12 +25,8 @@ def unpack(bundle: Path, folder: Path) -> None:
             sys.exit(f"{bundle}: not a release bundle")
         lengths = _LENGTHS.unpack(stream.read(_LENGTHS.size))
         _, manifest, index = (stream.read(length) for length in lengths)
-        contents = {
-            name: zlib.decompress(stream.read(length)) for name, length in json.loads(index)
-        }
-    for name, content in contents.items():
-        if hashlib.sha256(content).hexdigest() != name:
-            sys.exit(f"{bundle}: object {name[:16]} is damaged; copy it again")
+        packed = {name: stream.read(length) for name, length in json.loads(index)}
+    contents = {name: _content(bundle, name, data) for name, data in packed.items()}
     for each in json.loads(manifest)["files"]:
         file = folder / each["path"]
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -39,6 +35,16 @@ def unpack(bundle: Path, folder: Path) -> None:
             continue
         file.write_bytes(contents[each["sha256"]] if each.get("sha256") else b"")
         file.chmod(each.get("mode", 0o644))
+
+
+def _content(bundle: Path, name: str, data: bytes) -> bytes:
+    try:
+        content = zlib.decompress(data)
+    except zlib.error as error:
+        sys.exit(f"{bundle}: object {name[:16]} is damaged: {error}; copy it again")
+    if hashlib.sha256(content).hexdigest() != name:
+        sys.exit(f"{bundle}: object {name[:16]} is damaged; copy it again")
+    return content
 
 
 if __name__ == "__main__":

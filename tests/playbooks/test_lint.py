@@ -1,0 +1,34 @@
+"""The playbooks as Ansible and ansible-lint read them, without any machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+PLAYBOOKS = sorted(ROOT.glob("playbooks/*.yml"))
+
+
+@pytest.mark.timeout(600)
+def test_ansible_lint_has_nothing_to_say() -> None:
+    line: list[str | Path] = [
+        BIN / "ansible-lint",
+        "--offline",
+        "--profile=production",
+        "--nocolor",
+        "playbooks",
+    ]
+    done = subprocess.run(line, check=False, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_every_playbook_is_read() -> None:
+    names = {playbook.stem for playbook in PLAYBOOKS}
+    assert names == {"site", "hub", "update", "rollback", "verify", "decommission"}
+    line: list[str | Path] = [BIN / "ansible-playbook", "--syntax-check", *PLAYBOOKS]
+    done = subprocess.run(line, check=False, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING" not in done.stderr
