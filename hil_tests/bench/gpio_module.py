@@ -31,7 +31,9 @@ tar -xJf /usr/src/linux-source-SERIES.tar.xz --transform='s,.*/,,' \
 grep -q 'handle_simple_irq(irq_to_desc(irqnum))' irq_sim.c
 sed -i 's/handle_simple_irq(irq_to_desc(irqnum))/generic_handle_irq_safe(irqnum)/' irq_sim.c
 printf 'obj-m := gpio-simulator.o\ngpio-simulator-objs := gpio-sim.o irq_sim.o\n' > Makefile
-make -s -C /usr/src/HEADERS M=/build ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- modules
+# Type information for tracing needs a program more, and is of no use here.
+make -s -C /usr/src/HEADERS M=/build ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- \
+    CONFIG_DEBUG_INFO_BTF_MODULES= modules
 """
 
 
