@@ -6,6 +6,7 @@ Its numbers, names and words are those of a built image; its boot and root hold 
 import hashlib
 import struct
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -29,13 +30,30 @@ class Sizes:
 SMALL = Sizes()
 
 
-def make_small_card(folder: Path, sizes: Sizes = SMALL, seed: int = 1) -> Path:
+def make_small_card(folder: Path, seed: int = 1) -> Path:
     """Return a raw card image made in `folder`; another seed gives another system."""
+    boot = {"vmlinuz": _noise(seed, 300_000), "initrd.img": _noise(seed + 1, 500_000)}
+    return make_card(folder, _root_tree(folder, seed), boot)
+
+
+def make_card(
+    folder: Path,
+    root: Path,
+    boot: Mapping[str, bytes],
+    *,
+    words: str = "",
+    sizes: Sizes = SMALL,
+) -> Path:
+    """Return a raw card image made in `folder`.
+
+    Its root is the tree `root`, its kernel and initramfs are in `boot`; `words` are further
+    arguments of the kernel.
+    """
     parts = [
         (0x0C, _select(folder), sizes.boot_select_mib),
-        (0x0C, _boot(folder, "a", sizes.boot_mib, seed), sizes.boot_mib),
-        (0x0C, _boot(folder, "b", sizes.boot_mib, seed), sizes.boot_mib),
-        (0x83, _root(folder, seed), sizes.root_mib),
+        (0x0C, _boot(folder, "a", boot, words, sizes.boot_mib), sizes.boot_mib),
+        (0x0C, _boot(folder, "b", boot, words, sizes.boot_mib), sizes.boot_mib),
+        (0x83, _root(folder, root), sizes.root_mib),
         (0x83, None, sizes.root_mib),
         (0x83, _data(folder, sizes.data_mib), sizes.data_mib),
     ]
@@ -84,13 +102,13 @@ def _select(folder: Path) -> Path:
     return _fat(folder / "select", {"autoboot.txt": layout.AUTOBOOT}, SMALL.boot_select_mib)
 
 
-def _boot(folder: Path, slot: str, size_mib: int, seed: int) -> Path:
+def _boot(folder: Path, slot: str, boot: Mapping[str, bytes], words: str, size_mib: int) -> Path:
     root = layout.partuuid(layout.ROOT_PARTITION[slot])
+    line = f"root=PARTUUID={root} rootfstype=erofs ro simpul.slot={slot} {words}".strip()
     files = {
         "config.txt": b"kernel=vmlinuz\ninitramfs initrd.img followkernel\ncmdline=cmdline.txt\n",
-        "cmdline.txt": f"root=PARTUUID={root} rootfstype=erofs ro simpul.slot={slot}\n".encode(),
-        "vmlinuz": _noise(seed, 300_000),
-        "initrd.img": _noise(seed + 1, 500_000),
+        "cmdline.txt": f"{line}\n".encode(),
+        **boot,
     }
     return _fat(folder / f"boot-{slot}", files, size_mib)
 
@@ -107,12 +125,15 @@ def _fat(tree: Path, files: dict[str, bytes], size_mib: int) -> Path:
     return image
 
 
-def _root(folder: Path, seed: int) -> Path:
+def _root_tree(folder: Path, seed: int) -> Path:
     tree = folder / "root"
     (tree / "usr/lib").mkdir(parents=True)
-    (tree / "usr/lib/os-release").write_text(f'IMAGE_VERSION="1.{seed}.0"\n')
     for number in range(4):
         (tree / f"usr/lib/part{number}").write_bytes(_noise(100 * seed + number, 1_500_000))
+    return tree
+
+
+def _root(folder: Path, tree: Path) -> Path:
     image = folder / "root.erofs"
     command = ["mkfs.erofs", "--quiet", "-T0", "-U", layout.ROOT_UUID, str(image), str(tree)]
     subprocess.run(command, check=True)
