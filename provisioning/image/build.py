@@ -29,7 +29,7 @@ def build_image(order: Order, show: Callable[[str], None]) -> Path:
 
     Raises DefinitionError, ArchiveError, ToolError, BuildError.
     """
-    stack = resolve(order.images, order.flavour, order.variant, order.all_values())
+    stack = resolve(order.images, order.flavour, order.variant, order.values)
     ensure_arm64()
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or stack.flavour.epoch_seconds)
     steps = Steps(order.output / f"{order.name}.logs", show)

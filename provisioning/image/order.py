@@ -28,13 +28,6 @@ class Order(Struct, frozen=True, kw_only=True):
         """The image's file name, without suffix."""
         return f"simpul-{self.flavour}-{self.variant}-{self.version}"
 
-    def all_values(self) -> Mapping[str, str]:
-        """Return the values of variables, with those that follow from the order itself."""
-        return {
-            "update.compatible": f"simpul-{self.variant}-{self.flavour}",
-            **self.values,
-        }
-
     @property
     def title(self) -> str:
         """What people read."""
