@@ -12,6 +12,7 @@ from node.install.service import Pulse, Service
 
 _LOOK_S = 0.5
 _SILENT_MAX_S = 10.0  # the agent tells its watchdog every second
+_HANG_SHOWS_S = _SILENT_MAX_S + 2 * _LOOK_S
 _NEWEST = """
 SELECT boot, EXISTS (
   SELECT 1 FROM (SELECT boot AS run, sent FROM batch ORDER BY id DESC LIMIT 20)
@@ -59,21 +60,23 @@ class Watch(Struct, frozen=True, kw_only=True):
         if not first.active:
             return f"the agent does not run: {first.words}"
         wanting = ["it was not looked at"]
-        for now, soaked in self._looks():
+        for now, elapsed_s in self._looks():
             if stumbled := _stumbled(first, now):
                 return stumbled
             wanting = [*self._wanting(now)]
-            if soaked and not wanting:
+            # Less would end before a hang could show.
+            least_s = self.soak_s if now.silent_s is None else max(self.soak_s, _HANG_SHOWS_S)
+            if elapsed_s >= least_s and not wanting:
                 break
         return "; ".join(wanting)
 
-    def _looks(self) -> Iterator[tuple[Pulse, bool]]:
+    def _looks(self) -> Iterator[tuple[Pulse, float]]:
         begun_s = time.monotonic()
         elapsed_s = 0.0
-        while elapsed_s < self.soak_s + self.patience_s:
+        while elapsed_s < max(self.soak_s, _HANG_SHOWS_S) + self.patience_s:
             time.sleep(_LOOK_S)  # systemd is asked; it calls nobody
             elapsed_s = time.monotonic() - begun_s
-            yield self.service.pulse(), elapsed_s >= self.soak_s
+            yield self.service.pulse(), elapsed_s
 
     def _wanting(self, now: Pulse) -> Iterator[str]:
         if now.silent_s is not None and now.silent_s > _SILENT_MAX_S:
