@@ -15,6 +15,9 @@ def render_hostapd(hotspot: Hotspot) -> str:
         f"interface={hotspot.interface}",
         "driver=nl80211",
         "ctrl_interface=/run/simpul-hostapd",
+        # Left on, each association goes to syslog with the device's address.
+        "logger_syslog=0",
+        "logger_stdout=0",
         f"ssid2={hotspot.ssid.encode().hex()}",
         "utf8_ssid=1",
         f"country_code={hotspot.country}",
