@@ -27,7 +27,8 @@ pytestmark = [
         or not all(shutil.which(program) for program in PROGRAMS),
         reason=f"not all installed: systemd, {', '.join(PROGRAMS)}",
     ),
-    pytest.mark.timeout(1200),
+    pytest.mark.long,
+    pytest.mark.timeout(2400),
 ]
 
 
@@ -44,7 +45,7 @@ insmod /run/guest/gpio-simulator.ko
 {PI}; mount -o bind /run/cpuinfo /proc/cpuinfo
 {pytest_command("-k 'not mock'", "--durations=12", *TESTS)}
 """
-    ran = run_in_guest(command, exchange, timeout_s=1100, systemd=True)
+    ran = run_in_guest(command, exchange, timeout_s=2300, systemd=True)
     assert ran.status == 0, ran.output[-12000:] + (exchange / "prepared").read_text()
     report = ET.parse(exchange / "junit.xml")  # noqa: S314 - pytest wrote it
     cases = list(report.iter("testcase"))
