@@ -5,6 +5,8 @@ tamper switch between their pins and ground, pulled up by the processor. The tam
 while the box is closed, so that a cut wire reads as an open box.
 """
 
+import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +18,10 @@ from gpiozero.pins.mock import MockFactory
 from node.board.lines import Levels
 from node.errors import BoardError
 from node.settings import Board
+
+_ATTEMPTS = 20
+_PAUSE_SECONDS = 0.05
+_LOG = logging.getLogger(__name__)
 
 
 class GpiozeroLines:
@@ -34,6 +40,7 @@ class GpiozeroLines:
         `errors` are what the factory's own library raises.
         """
         self._factory = factory
+        self._errors = errors
         self._explained = partial(explained, errors=errors)
         with self._explained("cannot be claimed; is another program using them?"):
             self._lamp = _lamp(board, factory)
@@ -61,11 +68,22 @@ class GpiozeroLines:
             if contact is not None:
                 # gpiozero 2.0.1 forgets this at close; the next edge would then end lgpio's thread
                 # and with it every edge of this process.
-                contact.pin.when_changed = None
-                contact.close()
+                self._until_free(partial(setattr, contact.pin, "when_changed", None))
+                self._until_free(contact.close)
         if self._lamp is not None:
-            self._lamp.close()
-        self._factory.close()
+            self._until_free(self._lamp.close)
+        self._until_free(self._factory.close)
+
+    def _until_free(self, give_back: Callable[[], None]) -> None:
+        """Call until lgpio has let go of a line that it watched, which takes it a moment."""
+        for _ in range(_ATTEMPTS):
+            try:
+                give_back()
+            except self._errors:
+                time.sleep(_PAUSE_SECONDS)  # nothing tells when
+            else:
+                return
+        _LOG.warning("a line was not given back; the kernel takes it when this program ends")
 
 
 def open_mock(board: Board, moved: Callable[[], None]) -> GpiozeroLines:
