@@ -32,3 +32,11 @@ def test_every_playbook_is_read() -> None:
     done = subprocess.run(line, check=False, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stderr
+
+
+def test_every_shell_script_of_the_roles_is_clean() -> None:
+    files = [ROOT / "tests/services/start_system", *ROOT.glob("playbooks/roles/*/files/*")]
+    scripts = [file for file in files if file.read_bytes().startswith(b"#!/bin/sh")]
+    assert {file.name for file in scripts} == {"start_system", "backup", "restore"}
+    done = subprocess.run(["shellcheck", *scripts], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,35 @@
+"""The city that the playbooks' tests share: a stock Debian, brought up by hub.yml and site.yml."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from services.debian_server import server_root
+from services.namespaced import NamespacedSystem
+from services.provisioned import Played, Station
+
+
+@dataclass(frozen=True, slots=True)
+class City:
+    """The station, its one machine, and how setting that up went."""
+
+    station: Station
+    system: NamespacedSystem
+    first: dict[str, Played]
+
+    def play(self, playbook: str, *words: str) -> Played:
+        """Run a playbook on the machine."""
+        return self.station.play(playbook, *words, within=self.system.network)
+
+
+@pytest.fixture(scope="session")
+def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
+    folder = tmp_path_factory.mktemp("city")
+    station = Station(folder / "station")
+    station.release(1)
+    with NamespacedSystem(server_root(), folder / "system", prepare=station.prepare) as system:
+        city = City(station, system, {})
+        for playbook in ("hub.yml", "site.yml"):
+            city.first[playbook] = played = city.play(playbook)
+            assert played.status == 0, played.said[-6000:]
+        yield city
