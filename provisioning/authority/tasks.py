@@ -291,6 +291,7 @@ def export(
 
 
 authority_tasks = Collection("authority")
+authority_tasks.__doc__ = "Keep the authority that every node, broker and technician is known by."
 for each in (init, status, rotate, revoke, publish, technician, broker, client, export):
     authority_tasks.add_task(each)
 

@@ -166,3 +166,4 @@ image_tasks = Collection(
     bundle_keys,
     bundle_trust,
 )
+image_tasks.__doc__ = "Build card images, look into them, boot them, and bundle them for updates."

@@ -202,6 +202,9 @@ def delta(_context: Context, bundle: str, base: str, output: str = "") -> None:
 
 
 release_tasks = Collection("release")
+release_tasks.__doc__ = (
+    "Build releases of the agent, sign them by several people, and look into them."
+)
 for each in (build, hub, keygen, keys, sign, info, delta):
     release_tasks.add_task(each)
 release_tasks.add_task(check, name="verify")
