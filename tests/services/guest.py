@@ -60,7 +60,7 @@ def run_in_guest(  # noqa: PLR0913 - each is one property of the guest
 ) -> Ran:
     """Boot, run `command` (sh) as root, and power off.
 
-    Another `root` than the machine's own brings its kernel; the project is shown in it as well.
+    Another `root` than the machine's own brings its kernel. The project is shown wherever it lies.
     `machine`: more of QEMU's arguments.
 
     `directory` is writable there at /run/guest. With `systemd`, its own init runs and has to write
@@ -72,7 +72,7 @@ def run_in_guest(  # noqa: PLR0913 - each is one property of the guest
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "command").write_text(command + "\n")
     (directory / "modules").write_text(str(modules_folder(kernel)) if own else "")
-    (directory / "project").write_text("" if own else str(ROOT))
+    (directory / "project").write_text(str(ROOT))
     if systemd:
         (directory / "systemd").touch()
     write_initramfs(kernel, directory / "initramfs")
