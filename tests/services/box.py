@@ -47,8 +47,8 @@ for place in "$@"; do
     mount --rbind "$place" "/mnt/root$place"
 done
 hostname box
-echo ready
-exec chroot /mnt/root sleep infinity
+# Said from within: who enters before the root has changed would write to the machine's own.
+exec chroot /mnt/root sh -c 'echo ready; exec sleep infinity'
 """
 _SYSTEMCTL = """\
 #!/bin/sh
