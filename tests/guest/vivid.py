@@ -12,16 +12,14 @@ from pathlib import Path
 import msgspec
 import pytest
 import simplejpeg
+from services.camera_process import Stills, masked_source
 
 from node.camera.adapters import open_sensor
-from node.camera.source import CameraSource, camera_command
 from node.errors import CameraError
-from node.messages import Camera as Measured
 from node.settings import Camera
 
 DEVICE = "/dev/video0"
 WIDTH, HEIGHT = 320, 192
-MASK = '[[region]]\nname = "a"\npolygon = [[0, 0], [0.2, 0], [0.2, 0.2], [0, 0.2]]\n'
 
 
 def camera() -> Camera:
@@ -41,60 +39,25 @@ def control(setting: str) -> None:
     subprocess.run(["v4l2-ctl", "-d", DEVICE, "-c", setting], check=True)
 
 
-class Ledger:
-    """A sink that remembers, and does `then` at the fifth still."""
-
-    def __init__(self, then: str, stop: threading.Event) -> None:
-        self.stills: list[bytes] = []
-        self.measured: list[Measured] = []
-        self._then = then
-        self._stop = stop
-
-    def measure(self, kind: str, data: msgspec.Struct) -> None:
-        assert kind == "camera"
-        assert isinstance(data, Measured)
-        self.measured.append(data)
-
-    def event(self, name: str, data: msgspec.Struct) -> None:
-        raise NotImplementedError
-
-    def frame(self, jpeg: bytes, *, width: int, height: int, mono: float, simulated: bool) -> None:
-        assert (width, height) == (WIDTH, HEIGHT)
-        assert mono > 0
-        assert not simulated
-        self.stills.append(jpeg)
-        if len(self.stills) == 5:
-            control(self._then) if self._then else self._stop.set()
-
-
-def run(directory: Path, then: str = "") -> Ledger:
+def run(directory: Path, then: str = "") -> Stills:
     """Run the camera as the agent does, until the fifth still or, with `then`, until it fails."""
-    (directory / "mask.toml").write_text(MASK)
-    settings = msgspec.structs.replace(camera(), mask_file=str(directory / "mask.toml"))
-    values = msgspec.to_builtins(settings).items()
-    lines = [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in values]
-    file = directory / "node.toml"
-    file.write_text(
-        '[node]\nname = "taman-bunga"\n[uplink]\nbrokers = ["mqtt://127.0.0.1:1"]\n[camera]\n'
-        + "\n".join(lines)
-    )
     stop = threading.Event()
-    ledger = Ledger(then, stop)
-    source = CameraSource(settings, camera_command(file), start_seconds=60)
+    heard = Stills(camera(), (lambda: control(then)) if then else stop.set)
+    source = masked_source(camera(), directory)
     if not then:
-        source.run(ledger, stop)
-        return ledger
+        source.run(heard, stop)
+        return heard
     with pytest.raises(CameraError) as caught:
-        source.run(ledger, stop)
+        source.run(heard, stop)
     (directory / "said").write_text(str(caught.value))
-    assert ledger.measured[-1].running is False
-    return ledger
+    assert heard.measured[-1].running is False
+    return heard
 
 
 def test_masked_stills_arrive(tmp_path: Path) -> None:
-    ledger = run(tmp_path)
-    assert len(set(ledger.stills)) > 1, "the picture does not change"
-    picture = simplejpeg.decode_jpeg(ledger.stills[-1])
+    heard = run(tmp_path)
+    assert len(set(heard.stills)) > 1, "the picture does not change"
+    picture = simplejpeg.decode_jpeg(heard.stills[-1])
     assert picture.shape == (HEIGHT, WIDTH, 3)
     assert not picture[: HEIGHT // 5, : WIDTH // 5].any()
     assert picture.any()

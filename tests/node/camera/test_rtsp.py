@@ -12,12 +12,13 @@ import msgspec
 import numpy as np
 import pytest
 import simplejpeg
+from services.camera_process import masked_source
 from services.ports import free_port
 from services.rtsp_server import RtspServer, why_no_rtsp_server
 from services.waiting import until
 
 from node.camera.adapters import open_sensor
-from node.camera.source import CameraSource, camera_command
+from node.camera.source import CameraSource
 from node.clock import SystemClock
 from node.errors import CameraError
 from node.messages import Camera as Measured
@@ -28,7 +29,6 @@ from node.supervisor import Part
 SECRET = "hunter2"  # noqa: S105 - the test looks for it
 WIDTH, HEIGHT = 320, 192
 STALL_SECONDS = 2.0
-MASK = '[[region]]\nname = "a"\npolygon = [[0, 0], [0.2, 0], [0.2, 0.2], [0, 0.2]]\n'
 
 pytestmark = pytest.mark.skipif(bool(why_no_rtsp_server()), reason=why_no_rtsp_server())
 
@@ -56,20 +56,6 @@ def camera(url: str) -> Camera:
         stall_seconds=STALL_SECONDS,
         measure_interval_seconds=0.2,
     )
-
-
-def source_of(url: str, directory: Path) -> CameraSource:
-    """Return the source as the agent makes it: a process of `simpul-node camera`."""
-    (directory / "mask.toml").write_text(MASK)
-    settings = msgspec.structs.replace(camera(url), mask_file=str(directory / "mask.toml"))
-    values = msgspec.to_builtins(settings).items()
-    lines = [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in values]
-    file = directory / "node.toml"
-    file.write_text(
-        '[node]\nname = "taman-bunga"\n[uplink]\nbrokers = ["mqtt://127.0.0.1:1"]\n[camera]\n'
-        + "\n".join(lines)
-    )
-    return CameraSource(settings, camera_command(file))
 
 
 class Ledger:
@@ -143,7 +129,7 @@ def test_a_refusal_is_explained_without_the_password(  # noqa: PLR0913, PLR0917 
     words: str,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    said = run_once(source_of(protected.url(path, login=login), tmp_path), ledger)
+    said = run_once(masked_source(camera(protected.url(path, login=login)), tmp_path), ledger)
     assert words in said
     assert f"rtsp://127.0.0.1:{protected.port}/{path}: " in said
     assert SECRET not in said + caplog.text
@@ -154,7 +140,7 @@ def test_nobody_listening_is_explained_without_the_password(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     url = f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/street"
-    said = run_once(source_of(url, tmp_path), ledger)
+    said = run_once(masked_source(camera(url), tmp_path), ledger)
     assert "Connection refused" in said
     assert SECRET not in said + caplog.text
 
@@ -163,7 +149,7 @@ def test_it_stalls_dies_and_comes_back(
     protected: RtspServer, tmp_path: Path, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    source = source_of(protected.url(login=f"admin:{SECRET}"), tmp_path)
+    source = masked_source(camera(protected.url(login=f"admin:{SECRET}")), tmp_path)
     part = Part("camera", lambda stop: source.run(ledger, stop), sink=ledger, clock=SystemClock())
     part.start()
     try:
