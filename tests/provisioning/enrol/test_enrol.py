@@ -135,7 +135,8 @@ def test_a_copied_card_is_refused(node: Flashed, station: Station) -> None:
     register.record_host_key("pasar-horas", node.seed.host_public_key, "flashed")
     with flashed(station, Node(name="scratch")) as copy:
         copy.box.run(
-            "rm -rf /var/lib/cloud /etc/ssh/ssh_host_*; kill $(cat /run/sshd.pid); rm -f /run/sshd.pid"
+            "rm -rf /var/lib/cloud /etc/ssh/ssh_host_*;"
+            " kill $(cat /run/sshd.pid); rm -f /run/sshd.pid"
         )
         copy.box.boot(node.seed.files)
         copy.node = node.node
