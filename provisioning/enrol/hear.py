@@ -56,6 +56,8 @@ class Ear:
 def _is_complete(view: NodeView) -> bool:
     if view.state is None or not view.state.online or view.health is None:
         return False
+    if view.health.uplink_round_trip_seconds is None:
+        return False  # said before the broker acknowledged anything; the next one knows
     camera = not view.state.camera or (view.camera is not None and view.still_at is not None)
     return camera and (not view.state.hotspot or view.wifi is not None)
 

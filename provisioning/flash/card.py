@@ -141,9 +141,15 @@ def _journal(job: Job, handles: Handles) -> Journal:
 
 
 def _wipe(handles: Handles, size_bytes: int) -> None:
-    """Overwrite head and tail: no old partition table is left, whatever happens from here on."""
+    """Overwrite head and tail: no old partition table is left, whatever happens from here on.
+
+    The first block goes alone and first: the kernel may split a longer write and keep no order, and
+    a card pulled amid it would still boot what is no longer whole.
+    """
     zeros = aligned_buffer(WIPE_BYTES)
     tail_start = max(size_bytes - WIPE_BYTES, 0) // BLOCK_BYTES * BLOCK_BYTES
+    write_at(handles.writer, zeros[:BLOCK_BYTES], 0)
+    flush(handles.writer)
     write_at(handles.writer, zeros, 0)
     write_at(handles.writer, zeros[: size_bytes - tail_start], tail_start)
     flush(handles.writer)
