@@ -4,7 +4,7 @@
 #     serve TEXT | mac | radio
 set -eu
 name=$1 action=$2
-room=/run/simpul-phone/$name
+room=/var/lib/simpul-phone/$name
 inside="ip netns exec $name"
 radio() { $inside sh -c 'basename "$(ls -d /sys/class/net/*/phy80211 | head -n 1 | xargs dirname)"'; }
 

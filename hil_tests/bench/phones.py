@@ -12,7 +12,7 @@ from labgrid.protocol import CommandProtocol
 from hil_tests.bench.protocols import PhonesProtocol
 
 _SCRIPT = Path(__file__).with_name("phone.sh")
-_PLACE = "/run/simpul-phone.sh"
+_PLACE = "/var/lib/simpul-phone.sh"  # programs below /run are not executed
 _JOIN_SECONDS = 300.0
 _INTERNET_URL = "http://198.18.0.10/"
 

@@ -45,6 +45,14 @@ class HandsProtocol(abc.ABC):
         """Tell whether the lamp is lit now."""
 
 
+class CameraProtocol(abc.ABC):
+    """The node's camera, where the bench has to bring it."""
+
+    @abc.abstractmethod
+    def cameras(self) -> list[str]:
+        """Return what libcamera's own `cam -l` finds on the node."""
+
+
 class PhonesProtocol(abc.ABC):
     """Phones in reach of the hotspot."""
 

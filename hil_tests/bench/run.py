@@ -2,17 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from labgrid import Target
 from labgrid.driver import Driver
+from labgrid.exceptions import NoDriverFoundError
 from services.mosquitto import Mosquitto
 
 from hil_tests.bench.environment import features_of
 from hil_tests.bench.keys import make_keys
-from hil_tests.bench.protocols import HandsProtocol, PhonesProtocol
+from hil_tests.bench.protocols import CameraProtocol, HandsProtocol, PhonesProtocol
 from hil_tests.bench.strategy import NodeStrategy, Plan
 from hil_tests.bench.traffic import Traffic
 from hil_tests.bench.virtual import VirtualBoard
@@ -114,7 +115,7 @@ def opened(target: Target, image: Callable[[], Path], folder: Path) -> Iterator[
             image=image(),
             seed=seed.files,
             private_key=keys.private_key,
-            helpers=tuple(_helpers(target, features)),
+            helpers=tuple(_helpers(target)),
             files=lambda: _files(target, f"{BROKER_ADDRESS}:{broker.port}", features),
             commands=_commands(features),
             await_birth=await_birth,
@@ -122,9 +123,9 @@ def opened(target: Target, image: Callable[[], Path], folder: Path) -> Iterator[
         yield Bench(target, features, strategy, broker, traffic)
 
 
-def _helpers(target: Target, features: frozenset[str]) -> Iterator[Driver]:
-    for feature, protocol in (("hands", HandsProtocol), ("hotspot", PhonesProtocol)):
-        if feature in features:
+def _helpers(target: Target) -> Iterator[Driver]:
+    for protocol in (CameraProtocol, HandsProtocol, PhonesProtocol):
+        with suppress(NoDriverFoundError):
             yield target.get_driver(protocol, activate=False)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from node.install.lay_down import lay_down
 from provisioning.image.archive import Archives, fetch_packages, open_archives
 from provisioning.image.emulation import ensure_arm64
+from provisioning.image.lgpio import lgpio_files
 from provisioning.image.order import PROJECT, Made, Order
 from provisioning.image.pack import Identity, Packing, pack
 from provisioning.image.products import write_products
@@ -37,7 +38,7 @@ def build_image(order: Order, show: Callable[[str], None]) -> Path:
     with tempfile.TemporaryDirectory(prefix="build-", dir=order.cache) as name:
         room = Path(name)
         archives = _archives(order, stack, steps)
-        agent, agent_hash = _agent(stack, room, steps, order.version)
+        agent, release, agent_hash = _agent(stack, room, steps, order)
         builder = Builder(
             archives=archives,
             stages=order.cache / "stages",
@@ -71,7 +72,7 @@ def build_image(order: Order, show: Callable[[str], None]) -> Path:
             root_tar=root,
             root_bytes=root_bytes,
             image_id=image_id,
-            agent_release=agent_hash,
+            agent_release=release,
         )
         return write_products(order, stack, made, steps)
 
@@ -89,15 +90,19 @@ def _value(stack: Stack, layer: str, name: str) -> str:
     return next(each.values[name] for each in stack.layers if each.layer.name == layer)
 
 
-def _agent(stack: Stack, room: Path, steps: Steps, version: str) -> tuple[Path | None, str]:
+def _agent(stack: Stack, room: Path, steps: Steps, order: Order) -> tuple[Path | None, str, str]:
+    """Return what the agent's layer lays down, its release, and what names all of it."""
     if not any(each.layer.agent for each in stack.layers):
-        return None, ""
-    tree = room / "agent"
+        return None, "", ""
+    tree, python = room / "agent", stack.flavour.python
+    with steps.step("lgpio", "what gpiozero needs, for a Python that no wheel is made for"):
+        lines, lines_key = lgpio_files(PROJECT / "uv.lock", python, order.cache)
+        shutil.copytree(lines, tree / f"usr/local/lib/python{python}/dist-packages")
     with steps.step("agent", "its release, as updates place it"):
-        target = Target("aarch64", stack.flavour.python)
-        recipe = Recipe(counter=1, version=version)
+        recipe = Recipe(counter=1, version=order.version)
+        target = Target("aarch64", python)
         (built,) = build_release(room / "release", recipe, [target], PROJECT)
         (tree / "opt/simpul").mkdir(parents=True)
         (tree / "etc/simpul").mkdir(parents=True)
         lay_down(built.bundle, tree)
-    return tree, built.release
+    return tree, built.release, f"{built.release} {lines_key}"

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from uv import find_uv_bin
@@ -23,6 +24,12 @@ _PACKAGES = (
 )
 # pidng and openexr write raw files; prctl comes from Debian. None has a wheel.
 _UNUSED = ("pidng", "python-prctl", "openexr", "tqdm", "libarchive-c", "jsonschema", "pillow-heif")
+# A release of the agent brings these, or picamera2 does not ask for them.
+_OF_RELEASE = (
+    *("av", "numpy", "simplejpeg", "hypothesis", "pytest", "pytest-timeout", "pluggy"),
+    *("iniconfig", "packaging", "pygments", "sortedcontainers", "attrs", "referencing", "rpds-py"),
+    "jsonschema-specifications",
+)
 _KERNEL = """
 cd /var/cache
 named=$(apt-cache depends linux-image-amd64 | grep -o 'linux-image-[0-9].*')
@@ -54,9 +61,17 @@ def trixie_root() -> Path:
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         root = Path(temporary) / "root"
         _bootstrap(root, Path(temporary) / "kernel")
-        _install_site(root, listed)
+        _install_site(Path(f"{root}{SITE}"), listed)
         root.rename(folder)
     return folder
+
+
+def picamera2_site(folder: Path, *, platform: str) -> None:
+    """Unpack picamera2, and what a release of the agent lacks of its needs, into `folder`.
+
+    Raises subprocess.CalledProcessError when a package cannot be had.
+    """
+    _install_site(folder, _export("--only-group=guest", unused=_UNUSED + _OF_RELEASE), platform)
 
 
 def _cache() -> Path:
@@ -64,16 +79,12 @@ def _cache() -> Path:
 
 
 def _requirements() -> str:
-    unused = [f"--no-emit-package={name}" for name in _UNUSED]
-    command = [
-        find_uv_bin(),
-        "export",
-        "--quiet",
-        "--frozen",
-        "--no-default-groups",
-        "--no-emit-project",
-    ]
-    command += ["--extra=node", "--extra=video", "--group=guest", *unused]
+    return _export("--extra=node", "--extra=video", "--group=guest", unused=_UNUSED)
+
+
+def _export(*words: str, unused: Sequence[str]) -> str:
+    command = [find_uv_bin(), "export", "--quiet", "--frozen", "--no-default-groups"]
+    command += ["--no-emit-project", *words, *(f"--no-emit-package={name}" for name in unused)]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return "\n".join(line for line in done.stdout.splitlines() if not line.startswith("#"))
 
@@ -89,11 +100,11 @@ def _bootstrap(root: Path, kernel: Path) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True)
 
 
-def _install_site(root: Path, listed: str) -> None:
+def _install_site(site: Path, listed: str, platform: str = "x86_64") -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(listed)
         file.flush()
         command = [find_uv_bin(), "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
         command += ["--only-binary=:all:", f"--python-version={_PYTHON}", "--link-mode=copy"]
-        command += ["--python-platform=x86_64-manylinux_2_36", f"--target={root}{SITE}"]
+        command += [f"--python-platform={platform}-manylinux_2_36", f"--target={site}"]
         subprocess.run([*command, "-r", file.name], check=True, capture_output=True, text=True)

@@ -3,20 +3,15 @@
 libcamera's virtual camera plays real footage: contract, masks and failures.
 """
 
-import itertools
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-import simplejpeg
+from services.footage import CLIP, write_frames
 from services.guest import run_in_guest, why_no_guest
 from services.trixie import SITE, trixie_root, why_no_trixie
 
-from node.camera.adapters import open_sensor
-from node.settings import Camera
-
 ROOT = Path(__file__).parents[3]
-CLIP = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
 WIDTH, HEIGHT = 320, 192
 CONTRACT = "tests/node/camera/test_sensor_contract.py"
 OWN = "tests/guest/picamera2_virtual.py"
@@ -54,24 +49,9 @@ pytestmark = [
 ]
 
 
-def _write_frames(folder: Path) -> None:
-    """Write some seconds of the clip as numbered JPEG files, as the virtual camera reads them."""
-    folder.mkdir(parents=True)
-    camera = Camera(
-        adapter="video", source=str(CLIP), width=WIDTH, height=HEIGHT, frames_per_second=20
-    )
-    sensor = open_sensor(camera, "a")
-    for number, frame in enumerate(itertools.islice(sensor.frames(), 20)):
-        planes = (frame.picture.y, frame.picture.u, frame.picture.v)
-        (folder / f"{number:03}.jpg").write_bytes(
-            simplejpeg.encode_jpeg_yuv_planes(*planes, quality=90)
-        )
-    sensor.close()
-
-
 def test_the_real_picamera2_keeps_the_contract(tmp_path: Path) -> None:
     exchange = tmp_path / "guest"
-    _write_frames(exchange / "frames")
+    write_frames(exchange / "frames", width=WIDTH, height=HEIGHT, count=20)
     (exchange / "virtual.yaml").write_text(VIRTUAL)
     ran = run_in_guest(COMMAND, exchange, timeout_s=500, root=trixie_root())
     assert ran.status == 0, ran.output[-8000:] + ran.console[-2000:]

@@ -1,0 +1,113 @@
+"""Builds lgpio for a node's Python where neither Debian nor its author has it ready.
+
+gpiozero reaches the lines of the header through lgpio. Its author's wheels end at Python 3.12 and
+Debian 13 packages only the C library, so the locked source distribution is compiled here, in a
+root of its own with Debian's cross compiler. What was built stays in the cache.
+"""
+
+import hashlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from provisioning.image.errors import BuildError, ToolError
+
+_SUITE = "trixie"
+_PACKAGES = ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "swig")
+# Python's headers of the node's architecture are unpacked only: nothing of arm64 is run.
+_SCRIPT = """\
+set -e
+cd /build
+apt-get download -qq -o APT::Sandbox::User=root libpython{python}-dev:arm64
+dpkg-deb -x libpython{python}-dev_*.deb headers
+cd source
+swig -python -o lgpio_wrap.c lgpio.i
+aarch64-linux-gnu-gcc -shared -fPIC -O2 -g0 -pthread -ffile-prefix-map=/build=. \\
+    -Wl,--build-id=none -Isrc -I../headers/usr/include/python{python} -I../headers/usr/include \\
+    lgpio_wrap.c src/lg*.c src/rgpiod.c -o {module} -lrt -ldl
+aarch64-linux-gnu-strip {module}
+"""
+
+
+class Pin(Struct, frozen=True):
+    """What uv.lock says of the source distribution."""
+
+    version: str
+    sha256: str
+
+
+def locked_pin(lock: Path) -> Pin:
+    """Return the source distribution that uv.lock names. Raises BuildError."""
+    try:
+        packages = tomllib.loads(lock.read_text("utf-8"))["package"]
+        (found,) = (each for each in packages if each["name"] == "lgpio")
+        return Pin(found["version"], found["sdist"]["hash"].removeprefix("sha256:"))
+    except (OSError, ValueError, KeyError) as error:
+        raise BuildError(f"{lock}: no source distribution of lgpio: {error}") from error
+
+
+def lgpio_files(lock: Path, python: str, cache: Path) -> tuple[Path, str]:
+    """Return a folder with lgpio's files for arm64 and `python`, and what names their content.
+
+    Built when the cache has none, within two minutes. Raises BuildError, ToolError.
+    """
+    pin = locked_pin(lock)
+    script = _SCRIPT.format(python=python, module=_module(python))
+    asked = "\n".join((pin.version, pin.sha256, python, _SUITE, *_PACKAGES, script))
+    key = hashlib.sha256(asked.encode()).hexdigest()[:24]
+    folder = cache / f"lgpio-{key}"
+    if not folder.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="lgpio-", dir=cache) as name:
+            room = Path(name)
+            source = _source(pin, room)
+            made = room / "made"
+            made.mkdir()
+            _build(source, script, made, python)
+            made.rename(folder)
+    return folder, key
+
+
+def _module(python: str) -> str:
+    return f"_lgpio.cpython-{python.replace('.', '')}-aarch64-linux-gnu.so"
+
+
+def _source(pin: Pin, room: Path) -> Path:
+    """Fetch the source distribution from the machine's own index, and unpack it."""
+    listed = room / "requirements.txt"
+    listed.write_text(f"lgpio=={pin.version} --hash=sha256:{pin.sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:"]
+    _run([*command, "--require-hashes", f"--dest={room}", f"--requirement={listed}"])
+    (archive,) = room.glob("lgpio-*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(room / "unpacked", filter="data")
+    (source,) = (room / "unpacked").iterdir()
+    return source
+
+
+def _build(source: Path, script: str, made: Path, python: str) -> None:
+    steps = made.parent / "build.sh"
+    steps.write_text(script)
+    command = ["mmdebstrap", "--quiet", "--variant=apt", "--architectures=amd64,arm64"]
+    hooks = [
+        f'mkdir "$1/build" && cp -r {source} "$1/build/source"',
+        f'chroot "$1" sh < {steps}',
+        f'cp "$1/build/source/lgpio.py" "$1/build/source/{_module(python)}" {made}/',
+    ]
+    command += [f"--include={','.join(_PACKAGES)}", *(f"--customize-hook={hook}" for hook in hooks)]
+    _run([*command, _SUITE, "/dev/null"])
+
+
+def _run(command: Sequence[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise ToolError(f"{command[0]} is missing: see docs/how-to/build-an-image.md") from error
+    if done.returncode:
+        raise BuildError(f"lgpio cannot be built: {done.stderr.strip()[-2000:]}")
