@@ -2,11 +2,9 @@
 
 import bz2
 import gzip
-import hashlib
-import io
 import lzma
 from collections.abc import Callable
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 import zstandard
 
@@ -23,44 +21,17 @@ class Plain(Protocol):
         """Fill `buffer` as far as possible; 0 at the end."""
 
 
-class Hashed(io.RawIOBase):
-    """A file that is hashed while it is read in order."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__()
-        self._file = file
-        self._sha256 = hashlib.sha256()
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - typeshed's Buffer, as the base has it
-        """Fill `buffer` as far as possible; 0 at the end."""
-        view = memoryview(buffer)
-        count = self._file.readinto(view)  # type: ignore[attr-defined]  # every opened file has it
-        self._sha256.update(view[:count])
-        return int(count)
-
-    def finish(self) -> str:
-        """Read what the decoder left over; return the SHA-256 of the whole file, hexadecimal."""
-        while self.read(_READ_BYTES):
-            pass
-        return self._sha256.hexdigest()
-
-
 def is_compressed(file: BinaryIO) -> bool:
     """Tell whether `file`, at its start, is in a form that `decoded` opens."""
     return _decoder(_magic(file)) is not None
 
 
-def decoded(file: BinaryIO) -> tuple[Plain, Hashed]:
-    """Return the plain stream of `file`, and the hash of what was read of it."""
+def decoded(file: BinaryIO) -> Plain:
+    """Return the plain stream of `file`. Raises ValueError when it is in no form of these."""
     open_decoder = _decoder(_magic(file))
     if open_decoder is None:
         raise ValueError("neither zstd, gzip, xz nor bzip2")
-    hashed = Hashed(file)
-    return open_decoder(io.BufferedReader(hashed, _READ_BYTES)), hashed
+    return open_decoder(file)
 
 
 def _magic(file: BinaryIO) -> bytes:

@@ -88,14 +88,13 @@ def seed_patches(source: Source, fat: Fat, files: Mapping[str, bytes]) -> list[P
     with ExitStack() as stack:
         copy = _memory(stack, "fat")
         os.ftruncate(copy, end - start)
-        for offset, piece in _as_mapped(source, start, end):
-            if any(piece):
-                write_whole(copy, piece, offset - start)
+        for offset, length in _mapped(source, start, end):
+            write_whole(copy, memoryview(_image(source, offset, length)), offset - start)
         for name, content in files.items():
             file = _memory(stack, "seed")
             write_whole(file, memoryview(content), 0)
             _mcopy(copy, fat.offset_bytes - start, file, name)
-        return list(_changed(source, start, end, copy))
+        return list(_changed(source, start, copy))
 
 
 def _mcopy(copy: int, offset_bytes: int, file: int, name: str) -> None:
@@ -117,30 +116,47 @@ def _mcopy(copy: int, offset_bytes: int, file: int, name: str) -> None:
         raise ImageError(f"the image's FAT does not take {name}: {reason}")
 
 
-def _changed(source: Source, start: int, end: int, copy: int) -> Iterator[Patch]:
+def _changed(source: Source, start: int, copy: int) -> Iterator[Patch]:
     """Give the blocks of `copy` that are not the image's."""
-    for offset, piece in _as_mapped(source, start, end):
-        changed = os.pread(copy, len(piece), offset - start)
-        if changed == piece:
+    for at, length in _filled(copy):
+        was, now = _image(source, start + at, length), os.pread(copy, length, at)
+        if now == was:
             continue
-        for at in range(0, len(piece), BLOCK_BYTES):
-            block = changed[at : at + BLOCK_BYTES]
-            if block != piece[at : at + BLOCK_BYTES]:
-                yield Patch(offset + at, block)
+        for block in range(0, length, BLOCK_BYTES):
+            content = now[block : block + BLOCK_BYTES]
+            if content != was[block : block + BLOCK_BYTES]:
+                yield Patch(start + at + block, content)
 
 
-def _as_mapped(source: Source, start: int, end: int) -> Iterator[tuple[int, memoryview]]:
-    """Give the image piece by piece, zeros where the map has nothing."""
-    buffer = memoryview(bytearray(_COPY_BYTES))
-    for offset in range(start, end, _COPY_BYTES):
-        piece = buffer[: min(_COPY_BYTES, end - offset)]
-        piece[:] = bytes(len(piece))
-        for part in source.map.ranges:
-            first = max(part.offset_bytes, offset)
-            last = min(part.end_bytes, offset + len(piece))
-            if first < last:
-                source.read_into(piece[first - offset : last - offset], first)
-        yield offset, piece
+def _filled(file: int) -> Iterator[tuple[int, int]]:
+    """Give offset and length of what was ever written to a sparse file, in pieces (lseek(2))."""
+    end = 0
+    while True:
+        try:
+            at = os.lseek(file, end, os.SEEK_DATA)
+        except OSError:  # nothing more
+            return
+        end = os.lseek(file, at, os.SEEK_HOLE)
+        yield from _pieces(at, end)
+
+
+def _mapped(source: Source, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Give offset and length of what the map has between `start` and `end`, in pieces."""
+    for part in source.map.ranges:
+        yield from _pieces(max(part.offset_bytes, start), min(part.end_bytes, end))
+
+
+def _pieces(start: int, end: int) -> Iterator[tuple[int, int]]:
+    for at in range(start, end, _COPY_BYTES):
+        yield at, min(_COPY_BYTES, end - at)
+
+
+def _image(source: Source, offset: int, length: int) -> bytearray:
+    """Return a piece of the image, zeros where the map has nothing."""
+    piece = bytearray(length)
+    for at, count in _mapped(source, offset, offset + length):
+        source.read_into(memoryview(piece)[at - offset : at - offset + count], at)
+    return piece
 
 
 def _partitions(source: Source) -> list[Range]:

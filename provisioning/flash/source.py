@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from provisioning.flash.decode import DECODE_ERRORS, Hashed, Plain, decoded, is_compressed
+from provisioning.flash.decode import DECODE_ERRORS, Plain, decoded, is_compressed
 from provisioning.flash.errors import ImageError, StationError
 from provisioning.flash.image_map import ImageMap, Range, read_map, whole_map
 
@@ -57,7 +57,7 @@ class Source:
         self._error: ImageError | None = None
         self._changed = threading.Condition()
         self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
         return self
@@ -69,6 +69,10 @@ class Source:
     def decoded_bytes(self) -> int:
         """Return how far the image can be read, counted from its start."""
         return min(self._frontier_bytes, self.map.image_bytes)
+
+    @property
+    def _is_whole(self) -> bool:
+        return self._frontier_bytes >= _ENDLESS
 
     def read_into(self, buffer: memoryview, offset_bytes: int) -> None:
         """Fill `buffer` from `offset_bytes` of the image; wait until that much is decoded.
@@ -100,7 +104,7 @@ class Source:
     def plain_descriptor(self) -> int:
         """Wait until all is decoded; return a descriptor of the plain image, to be read only."""
         with self._changed:
-            self._changed.wait_for(lambda: self._frontier_bytes >= _ENDLESS or self._error)
+            self._changed.wait_for(lambda: self._is_whole or self._error)
             if self._error:
                 raise self._error
         return self._plain.fileno()
@@ -108,7 +112,7 @@ class Source:
     def sha256(self) -> str:
         """Wait for and return the SHA-256 of the image as given. Raises ImageError."""
         with self._changed:
-            self._changed.wait_for(lambda: self._sha256 or self._error)
+            self._changed.wait_for(lambda: (self._sha256 and self._is_whole) or self._error)
             if self._error:
                 raise self._error
         return self._sha256
@@ -123,10 +127,12 @@ class Source:
         if self.keep_as:
             self.keep_as.unlink(missing_ok=True)
 
-    def start(self, work: Callable[["Source"], None]) -> Self:
-        """Run `work`, which advances this source, beside everything else."""
-        self._thread = threading.Thread(target=work, args=(self,), name="decode", daemon=True)
-        self._thread.start()
+    def start(self, *works: Callable[["Source"], None]) -> Self:
+        """Run `works`, which advance this source, beside everything else."""
+        for work in works:
+            thread = threading.Thread(target=work, args=(self,), name="source", daemon=True)
+            self._threads.append(thread)
+            thread.start()
         return self
 
     def advance(self, frontier_bytes: int = _ENDLESS) -> bool:
@@ -137,46 +143,47 @@ class Source:
             self._changed.notify_all()
         return not self._closing.is_set()
 
-    def finish(self, *, sha256: str = "", error: ImageError | None = None) -> None:
-        """Say how reading the image ended."""
+    def fail(self, error: ImageError) -> None:
+        """Say that the image cannot be read; the first error stands."""
         with self._changed:
-            self._sha256, self._error = sha256, error
+            self._error = self._error or error
             self._changed.notify_all()
 
     def close(self) -> None:
         """Stop decoding and let go of the files."""
         self._closing.set()
-        if self._thread:
-            self._thread.join()
+        for thread in self._threads:
+            thread.join()
         self._packed.close()
         self._plain.close()
 
     def decode(self) -> None:
         """Decode the mapped ranges into the plain file."""
         try:
-            stream, hashed = decoded(self._packed)
-            if not self._decode_ranges(stream):
-                return
-            digest = hashed.finish()
+            self._decode_ranges(decoded(self._packed))
         except DECODE_ERRORS as error:
             reason = f"{self.name}: damaged: {error}; copy or build the image again"
-            self.finish(error=ImageError(reason))
-            return
-        self.finish(sha256=digest)
+            self.fail(ImageError(reason))
 
     def hash_packed(self) -> None:
-        """Compute the SHA-256 of the image as given, of which no byte waits for."""
-        hashed = Hashed(self._packed)
+        """Compute the SHA-256 of the image as given; only the register waits for it."""
+        sha256 = hashlib.sha256()
+        buffer = memoryview(bytearray(_CHUNK_BYTES))
+        at = 0
         try:
-            while hashed.read(_CHUNK_BYTES):
+            while count := os.preadv(self._packed.fileno(), [buffer], at):
                 if self._closing.is_set():
                     return
+                sha256.update(buffer[:count])
+                at += count
         except OSError as error:
-            self.finish(error=ImageError(f"{self.name}: {error.strerror}"))
+            self.fail(ImageError(f"{self.name}: {error.strerror}"))
             return
-        self.finish(sha256=hashed.finish())
+        with self._changed:
+            self._sha256 = sha256.hexdigest()
+            self._changed.notify_all()
 
-    def _decode_ranges(self, stream: Plain) -> bool:
+    def _decode_ranges(self, stream: Plain) -> None:
         buffer = memoryview(bytearray(_CHUNK_BYTES))
         at = 0
         for part in self.map.ranges:
@@ -190,9 +197,9 @@ class Source:
                     if wanted:
                         write_whole(self._plain.fileno(), piece, offset)
                         if not self.advance(offset + len(piece)):
-                            return False
+                            return
             at = part.end_bytes
-        return self.advance()
+        self.advance()
 
 
 def open_source(image: Path, *, cache: Path, map_file: Path | None = None) -> Source:
@@ -221,7 +228,7 @@ def open_source(image: Path, *, cache: Path, map_file: Path | None = None) -> So
             source = Source(packed, files.enter_context(image.open("rb")), image_map)
         files.pop_all()  # the source closes them from here on
     if source.keep_as and not source.keep_as.exists():
-        return source.start(Source.decode)
+        return source.start(Source.decode, Source.hash_packed)
     source.advance()
     return source.start(Source.hash_packed)
 
@@ -295,7 +302,7 @@ def _decode_all(packed: BinaryIO, cache: Path) -> BinaryIO:
     buffer = memoryview(bytearray(_CHUNK_BYTES))
     at = 0
     try:
-        stream, _ = decoded(packed)
+        stream = decoded(packed)
         while count := stream.readinto(buffer):
             write_whole(plain.fileno(), buffer[:count], at)
             at += count

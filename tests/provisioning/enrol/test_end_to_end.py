@@ -1,8 +1,6 @@
 """`simpul enrol` from the first boot to the checklist: sshd, Ansible, Mosquitto with TLS, agent."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +8,7 @@ import pytest
 from services.box import box_missing
 from services.flashed import Flashed, Station
 from services.mosquitto import Mosquitto, mosquitto_program
-
-from provisioning.listen import BrokerAccess
+from services.office import Office, at_broker, run_simpul
 
 pytestmark = pytest.mark.skipif(
     box_missing() or mosquitto_program() is None,
@@ -84,88 +81,31 @@ PLAYBOOK = """\
 """
 
 
-def simpul(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "provisioning", *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        timeout=240,
-    )
-
-
 @pytest.fixture
-def office(station: Station, tmp_path: Path) -> Path:
-    """Give what an office keeps beside its inventory, made by the commands that it would type."""
-    secret = tmp_path / "passphrase"
-    secret.write_bytes(station.passphrase + b"\n")
-    secret.chmod(0o600)
+def office(station: Station, tmp_path: Path) -> Office:
     (tmp_path / "inventory.ini").write_text(INVENTORY)
     (tmp_path / "site.yml").write_text(PLAYBOOK)
     (tmp_path / "mask.toml").write_text(MASK)
-    for name in ("broker", "office"):
-        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-        files = ("-keyout", f"{name}.key", "-out", f"{name}.csr")
-        subprocess.run(
-            ["openssl", "req", "-new", *curve, "-subj", f"/CN={name}", *files],
-            check=True,
-            capture_output=True,
-            cwd=tmp_path,
-        )
-    with_passphrase = ("--passphrase-file", secret)
-    for line in (
-        ("authority", "broker", "broker.csr", "broker", "127.0.0.1", "--output", "broker.pem"),
-        ("authority", "client", "office", "office.csr", "--output", "office.pem"),
-        ("authority", "publish"),
-    ):
-        done = simpul(tmp_path, *line, *with_passphrase)
-        assert done.returncode == 0, done.stderr
-    return tmp_path
+    return Office(tmp_path, station.passphrase, names=("127.0.0.1",))
 
 
 @pytest.fixture
-def broker(office: Path) -> Iterator[Mosquitto]:
-    made = Mosquitto(
-        office / "mosquitto",
-        options=(
-            f"cafile {office}/published/mqtt-ca.pem",
-            f"crlfile {office}/published/mqtt.crl",
-            f"certfile {office}/broker.pem",
-            f"keyfile {office}/broker.key",
-            "require_certificate true",
-            "use_identity_as_username true",
-        ),
-    )
-    with made:
+def broker(office: Office) -> Iterator[Mosquitto]:
+    with office.broker() as made:
         yield made
-
-
-@pytest.fixture
-def access(office: Path, broker: Mosquitto) -> BrokerAccess:
-    return BrokerAccess(
-        url=f"mqtts://127.0.0.1:{broker.port}",
-        ca_file=str(office / "published/mqtt-ca.pem"),
-        certificate_file=str(office / "office.pem"),
-        key_file=str(office / "office.key"),
-    )
 
 
 @pytest.mark.timeout(300)  # a boot, a playbook and a birth; on a busy machine they take their time
 def test_from_the_first_boot_to_the_checklist(
-    node: Flashed, office: Path, broker: Mosquitto, access: BrokerAccess
+    node: Flashed, office: Office, broker: Mosquitto
 ) -> None:
-    (office / "node.toml").write_text(SETTINGS.format(broker=access.url))
-    at_broker = (
-        *("--broker", access.url, "--ca", access.ca_file),
-        *("--certificate", access.certificate_file, "--key", access.key_file),
-        *("--settle", 0, "--timeout", 120, "--json"),
-    )
-    done = simpul(
-        office,
+    access = office.access(broker)
+    (office.folder / "node.toml").write_text(SETTINGS.format(broker=access.url))
+    asked = (*at_broker(access), "--settle", 0, "--timeout", 120, "--json")
+    done = office.simpul(
         *("enrol", "pasar-horas", "--address", "127.0.0.1", "--port", node.box.port),
-        *("--identity", node.station.key, "--passphrase-file", office / "passphrase"),
-        *("--playbook", "site.yml", *at_broker),
+        *("--identity", node.station.key, "--passphrase-file", "passphrase"),
+        *("--playbook", "site.yml", *asked),
     )
     assert done.returncode in {0, 3}, done.stderr
     told = json.loads(done.stdout)
@@ -176,7 +116,7 @@ def test_from_the_first_boot_to_the_checklist(
     assert told["good"] == (done.returncode == 0)
     assert "is known by its certificate" in done.stderr
     assert "u'pasar-horas'" in (broker.directory / "mosquitto.log").read_text()
-    again = simpul(office, "checklist", "pasar-horas", *at_broker)
+    again = office.simpul("checklist", "pasar-horas", *asked)
     assert json.loads(again.stdout)["node"] == "pasar-horas", again.stderr
 
 
@@ -204,7 +144,7 @@ def test_what_is_wrong_is_said_before_anything_is_done(
         (tmp_path / name).write_bytes(content)
         (tmp_path / name).chmod(mode)
     none = () if "--playbook" in arguments else ("--playbook", "")
-    done = simpul(tmp_path, "enrol", *arguments, *none)
+    done = run_simpul(tmp_path, "enrol", *arguments, *none)
     assert done.returncode == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -216,7 +156,7 @@ def test_a_dry_run_touches_nothing(station: Station, tmp_path: Path) -> None:
     register = station.authority.register
     register.record_host_key("pasar-horas", "ssh-ed25519 AAAA", "flashed")
     before = register.export_json()
-    done = simpul(tmp_path, "enrol", "pasar-horas", "--playbook", "", "--dry-run")
+    done = run_simpul(tmp_path, "enrol", "pasar-horas", "--playbook", "", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "would look for pasar-horas" in done.stdout
     assert register.export_json() == before
