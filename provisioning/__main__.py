@@ -20,6 +20,7 @@ from provisioning.command.words import HELP, Found, find_task, read_values
 # Command -> the task or collection that carries it out. Imported when asked for: a status must
 # not wait for the libraries of a flash.
 COMMANDS = {
+    "audit": "provisioning.audit.tasks:audit",
     "authority": "provisioning.authority.tasks:authority_tasks",
     "cards": "provisioning.flash.tasks:cards",
     "checklist": "provisioning.enrol.tasks:show_checklist",

@@ -81,6 +81,11 @@ class Record:
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
+    @property
+    def end(self) -> str:
+        """Hash of the last line: who vouches for it vouches for all the lines before."""
+        return self._previous
+
     def begin(self, head: Head) -> None:
         """Write what the rollout is to do."""
         if self.head is not None:

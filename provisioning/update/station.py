@@ -1,8 +1,8 @@
 """Sets a rollout up at the station, from inventory, register and options, and shows it run."""
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.live import Live
 
 from provisioning import inventory as inventories
+from provisioning.audit.keys import operator_key
+from provisioning.audit.log import AuditLog
 from provisioning.inventory import Node
 from provisioning.register import Register
 from provisioning.update.engine import Engine, control_of
@@ -26,6 +28,7 @@ from provisioning.update.turn import Connect
 
 FOLDER = Path("rollouts")
 _EXIT_STOPPED = 3
+_DIGITS = 12
 
 
 class Access(Struct, frozen=True, kw_only=True):
@@ -33,13 +36,20 @@ class Access(Struct, frozen=True, kw_only=True):
 
     inventory: Path
     register: Path
+    audit: Path
     identity: str = ""
     user: str = "root"
 
+    def log(self) -> AuditLog:
+        """Return the audit log, to be signed with the key that opens the nodes."""
+        who = Register(self.register).who
+        return AuditLog(self.audit, operator_key(self.identity), who)
+
 
 class Run(Struct, frozen=True, kw_only=True):
-    """Which file keeps the rollout, and how it is shown."""
+    """What the rollout is called, which file keeps it, and how it is shown."""
 
+    action: str
     record: str = ""
     resume: bool = False
     plan_only: bool = False
@@ -60,7 +70,7 @@ def roll_out(
     if run.plan_only:
         _show_plan(head, json=run.json)
         return
-    ways = _ways(chosen, access)
+    ways, log = _ways(chosen, access), access.log()
 
     def connect(place: Place) -> AbstractContextManager[FabricSession]:
         return connected(ways[place.name])
@@ -69,7 +79,27 @@ def roll_out(
         _begin(record, head, resume=run.resume)
         if not run.json:
             _show_plan(head, json=False)
-        _carry_out(record, lambda place: turn(place, connect), json=run.json)
+        with _audited(log, run.action, record):
+            _carry_out(record, lambda place: turn(place, connect), json=run.json)
+
+
+@contextmanager
+def _audited(log: AuditLog, action: str, record: Record) -> Iterator[None]:
+    """Write down that the rollout is begun, and how it stands when this run of it ends.
+
+    The signed hash of the record's last line vouches for every node's line in it.
+    """
+    head = record.begun()
+    nodes = tuple(sorted(record.entries))
+    releases = " ".join(release[:_DIGITS] for release in head.releases.values())
+    detail = f"{releases}, record {record.file}"
+    log.write(action, nodes, detail=detail)
+    try:
+        yield
+    finally:
+        states = summary_of(record).states
+        counts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
+        log.write(action, nodes, detail=detail, outcome=f"{counts}; record ends {record.end}")
 
 
 def chosen_nodes(inventory: Path, names: str) -> list[Node]:

@@ -8,10 +8,11 @@ from pathlib import Path
 from fabric import task
 from invoke import Context
 
+from provisioning.audit.log import AUDIT_FILE
 from provisioning.inventory import INVENTORY_FILE
 from provisioning.register import REGISTER_FILE
 from provisioning.update.bundles import Catalog
-from provisioning.update.engine import control_of
+from provisioning.update.engine import Wish, control_of
 from provisioning.update.errors import PlanError, RecordError
 from provisioning.update.link import Trial
 from provisioning.update.plan import make_plan
@@ -29,6 +30,7 @@ _HELP = {
     "inventory": f"Else {INVENTORY_FILE}.",
     "register": f"The host keys of the nodes; else {REGISTER_FILE}.",
     "identity": "Your SSH key; its certificate (-cert.pub) lies beside it. Else your agent's.",
+    "audit": f"File of the audit log; else {AUDIT_FILE}.",
     "user": "As whom the nodes are entered; it must be one who may install.",
     "record": f"File of the rollout; else a new one in {FOLDER}/.",
     "resume": "Go on with the rollout of --record: pending nodes again, and what was cut off.",
@@ -65,6 +67,7 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
     url: str = "",
     inventory: str = str(INVENTORY_FILE),
     register: str = str(REGISTER_FILE),
+    audit: str = str(AUDIT_FILE),
     identity: str = "",
     user: str = "root",
     record: str = "",
@@ -75,8 +78,9 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
     json: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> None:
     """Roll a release out, a few nodes first; exit 3 when it had to be stopped."""
+    access = _access(inventory, register, audit, identity, user)
     if pause or abort:
-        _leave_wish(record, abort=abort)
+        _leave_wish(record, access, abort=abort)
         return
     chosen = chosen_nodes(Path(inventory), nodes)
     with tempfile.TemporaryDirectory() as room:
@@ -94,8 +98,8 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
                 who=getpass.getuser(),
             ),
             chosen,
-            _access(inventory, register, identity, user),
-            Run(record=record, resume=resume, plan_only=plan, json=json),
+            access,
+            Run(action="update", record=record, resume=resume, plan_only=plan, json=json),
             lambda place, connect: update_node(place, connect, orders),
         )
 
@@ -112,6 +116,7 @@ def rollback(  # noqa: PLR0913, PLR0917 - the options of a command line
     tolerate: int = 0,
     inventory: str = str(INVENTORY_FILE),
     register: str = str(REGISTER_FILE),
+    audit: str = str(AUDIT_FILE),
     identity: str = "",
     user: str = "root",
     record: str = "",
@@ -122,6 +127,7 @@ def rollback(  # noqa: PLR0913, PLR0917 - the options of a command line
     """Let nodes leave a release for the one they had before; exit 3 when it had to be stopped."""
     if len(release) != _HASH_DIGITS:
         raise PlanError(f"{release!r} is no hash of a release; it has {_HASH_DIGITS} digits")
+    access = _access(inventory, register, audit, identity, user)
     chosen = chosen_nodes(Path(inventory), nodes)
     roll_out(
         Head(
@@ -131,18 +137,26 @@ def rollback(  # noqa: PLR0913, PLR0917 - the options of a command line
             who=getpass.getuser(),
         ),
         chosen,
-        _access(inventory, register, identity, user),
-        Run(record=record, resume=resume, plan_only=plan, json=json),
+        access,
+        Run(action="rollback", record=record, resume=resume, plan_only=plan, json=json),
         lambda place, connect: roll_back_node(place, connect, {release}),
     )
 
 
-def _access(inventory: str, register: str, identity: str, user: str) -> Access:
-    return Access(inventory=Path(inventory), register=Path(register), identity=identity, user=user)
+def _access(inventory: str, register: str, audit: str, identity: str, user: str) -> Access:
+    return Access(
+        inventory=Path(inventory),
+        register=Path(register),
+        audit=Path(audit),
+        identity=identity,
+        user=user,
+    )
 
 
-def _leave_wish(record: str, *, abort: bool) -> None:
+def _leave_wish(record: str, access: Access, *, abort: bool) -> None:
     if not Path(record).is_file():
         raise RecordError(f"{record or '--record'}: no such rollout; name its file with --record")
-    control_of(Path(record)).set("abort" if abort else "pause")
+    wish: Wish = "abort" if abort else "pause"
+    with access.log().doing(f"update {wish}", (), f"record {record}"):
+        control_of(Path(record)).set(wish)
     print("it ends once the nodes under way have ended")  # noqa: T201 - the command's answer

@@ -14,11 +14,14 @@ from services.waiting import until
 
 from node.install.machine import Standing
 from provisioning.__main__ import main
+from provisioning.audit.verify import read_log
+from provisioning.authority.authority import Authority
 from provisioning.register import Register
 from provisioning.update.bundles import Catalog
 from provisioning.update.errors import UnreachableError
 from provisioning.update.link import Trial, connected
 from provisioning.update.plan import Place
+from provisioning.update.record import Record
 from provisioning.update.turn import Orders, update_node
 
 pytestmark = [
@@ -60,9 +63,8 @@ def turn(fleet: NodeFleet, name: str, catalog: Catalog) -> tuple[str, str]:
     return entry.state, entry.message
 
 
-def inventory(fleet: NodeFleet, folder: Path) -> list[str]:
+def inventory(fleet: NodeFleet, folder: Path, register: Register) -> list[str]:
     """Write inventory and register as the station has them; return the options that name them."""
-    register = Register(folder / "register.db")
     lines = []
     for name, node in fleet.nodes.items():
         register.record_host_key(name, node.host_key, "confirmed")
@@ -71,8 +73,9 @@ def inventory(fleet: NodeFleet, folder: Path) -> list[str]:
     (folder / "inventory.ini").write_text("\n".join([*lines, f"[nodes:children]\n{children}\n"]))
     return [
         f"--inventory={folder / 'inventory.ini'}",
-        f"--register={folder / 'register.db'}",
+        f"--register={register.file}",
         f"--identity={fleet.folder / 'user'}",
+        f"--audit={folder / 'audit.jsonl'}",
         "--soak=1",
         "--confirm-within=60",
         "--json",
@@ -80,9 +83,15 @@ def inventory(fleet: NodeFleet, folder: Path) -> list[str]:
 
 
 def test_a_rollout_from_the_command_line(
-    fleet: NodeFleet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fleet: NodeFleet,
+    authority: Authority,
+    passphrase: bytes,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    options = inventory(fleet, tmp_path)
+    options = inventory(fleet, tmp_path, authority.register)
+    public = (fleet.folder / "user.pub").read_text()
+    authority.unlock(passphrase, "ssh-user").technician("siregar", public, ["provisioner"], 8)
     good, bad = fleet.bundle(2), fleet.bundle(3, CRASHES)
     (base,) = (fleet.folder / "bundles-1").glob("*.bundle")
     record = f"--record={tmp_path / 'good.jsonl'}"
@@ -96,7 +105,7 @@ def test_a_rollout_from_the_command_line(
     assert {node.current() for node in fleet.nodes.values()} == {release}
     # Back, said twice: who has left it already is left alone.
     for name, changed in (("back", COUNT), ("back-again", 0)):
-        words = ["rollback", release, f"--record={tmp_path / name}", *options[:3], "--json"]
+        words = ["rollback", release, f"--record={tmp_path / name}", *options[:4], "--json"]
         assert main(words) == 0
         entries = json.loads(capsys.readouterr().out)["nodes"].values()
         assert sum(entry["changed"] for entry in entries) == changed
@@ -113,6 +122,21 @@ def test_a_rollout_from_the_command_line(
     assert told["states"]["rolled-back"] == 1
     assert told["states"]["cancelled"] == COUNT - 1
     assert {node.current() for node in fleet.nodes.values()} == {release}
+    told_of_what_was_done(tmp_path, authority)
+
+
+def told_of_what_was_done(folder: Path, authority: Authority) -> None:
+    """See that the audit log has every rollout, signed, with the last word of its record."""
+    log = read_log(folder / "audit.jsonl", authority.register.rows("certificate"))
+    assert {(entry.signed_by, entry.problem) for entry in log.entries} == {("siregar", "")}
+    begun, ended = log.entries[::2], log.entries[1::2]
+    actions = ["update", "rollback", "rollback", "update", "update", "update"]
+    assert [entry.deed.action for entry in begun] == actions
+    assert not any(entry.deed.outcome for entry in begun)
+    assert ended[-1].deed.outcome.startswith(f"1 rolled-back, {COUNT - 1} cancelled; record ends ")
+    with Record(folder / "bad.jsonl") as record:
+        assert ended[-1].deed.outcome.endswith(record.end)
+    assert {entry.deed.nodes for entry in log.entries} == {("n0", "n1", "n2")}
 
 
 def test_offline_before_is_pending_and_catches_up(fleet: NodeFleet, tmp_path: Path) -> None:
