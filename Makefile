@@ -10,7 +10,7 @@ SECONDS_MAX ?= 0
 
 BENCH ?= virtual
 
-.PHONY: hil hil-smoke help demo test bench lint generate lock packages clean
+.PHONY: hil hil-smoke hil-mutations help demo test bench lint generate lock packages clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ hil: $(VENV)/.dev ## The whole suite on a bench (BENCH=virtual, or a board's nam
 
 hil-smoke: $(VENV)/.dev ## The short part of the suite on a bench
 	$(RUN)/pytest hil_tests --bench $(BENCH) --timeout 3600 -m smoke
+
+hil-mutations: $(VENV)/.dev ## Break the node on purpose: what the suite is for must be caught
+	$(RUN)/pytest hil_tests --bench $(BENCH) --timeout 3600 -m mutation
 
 generate: $(VENV)/.dev ## Write docs/reference anew from the models
 	$(RUN)/python -m provisioning.reference docs/reference

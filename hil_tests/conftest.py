@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*features): runs on benches with these features")
     config.addinivalue_line("markers", "smoke: part of the short run")
+    config.addinivalue_line("markers", "mutation: breaks the node on purpose; asked for by name")
     config.addinivalue_line("markers", "dry: runs in a dry run, too")
     name = config.getoption("--bench")
     try:
@@ -60,6 +61,10 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     target = config.stash[_TARGET]
     has = features_of(target)
+    if "mutation" not in config.option.markexpr:
+        mutations = [item for item in items if item.get_closest_marker("mutation")]
+        config.hook.pytest_deselected(items=mutations)
+        items[:] = [item for item in items if item not in mutations]
     for item in items:
         wanted = {name for marker in item.iter_markers("needs") for name in marker.args}
         if unknown := wanted - FEATURES.keys():

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from hil_tests.bench.lamp import read_lamp
 from hil_tests.bench.protocols import HandsProtocol
 from hil_tests.bench.run import NODE, Bench
 from node.messages import Identify, encode_command
@@ -44,10 +45,15 @@ def test_a_press_is_told(node: Bench, hands: HandsProtocol, press: str, seconds:
     assert told.data()["press"] == press
 
 
-def test_the_lamp_lives(node: Bench, hands: HandsProtocol) -> None:
-    node.traffic.command(NODE, encode_command(Identify(id="lamp", seconds=60)))
-    end = time.monotonic() + 60
-    seen: set[bool] = set()
-    while time.monotonic() < end and seen != {True, False}:
-        seen.add(hands.lamp())
-    assert seen == {True, False}
+def test_the_lamp_says_how_it_is(node: Bench, hands: HandsProtocol) -> None:
+    node.traffic.wait_for(
+        "camera",
+        since=node.traffic.count(),
+        timeout_seconds=120,
+        that=lambda heard: bool(heard.data()["running"]),
+    )
+    assert read_lamp(hands.watch_lamp(9)) == "working"
+    mark = node.traffic.count()
+    node.traffic.command(NODE, encode_command(Identify(id="lamp", seconds=8)))
+    node.traffic.wait_for("reply", since=mark, timeout_seconds=60, that=lambda _: True)
+    assert read_lamp(hands.watch_lamp(3)) == "identify"

@@ -50,10 +50,16 @@ def test_the_drivers_are_the_kernels(
         "kernel": ("uname -a", "Linux"),
         "radio": ("iw dev", "Interface"),
         "lines": ("gpiodetect", "lines"),
+        "heat": ("cat /sys/class/thermal/thermal_zone*/type", "thermal"),
     }
-    wanted = {"radio": "hotspot", "lines": "hands"}
+    wanted = {"radio": "hotspot", "lines": "hands", "heat": "heat"}
     for name, (command, word) in asked.items():
         if wanted.get(name, "ssh") in node.features:
             said = "\n".join(node.command(command))
             record_property(name, said)
             assert word in said
+    if "camera" in node.features:
+        said = "\n".join(node.command("LIBCAMERA_LOG_LEVELS='*:ERROR' cam -l"))
+        record_property("camera", said)
+        assert "Available cameras:" in said
+        assert "1:" in said

@@ -1,13 +1,19 @@
 """What goes wrong at a pole, and what the node does about it."""
 
+import datetime as dt
+
 import pytest
 
-from hil_tests.bench.protocols import UplinkProtocol
+from hil_tests.bench.lamp import read_lamp
+from hil_tests.bench.protocols import HandsProtocol, HeatProtocol, UplinkProtocol
 from hil_tests.bench.run import Bench
 from hil_tests.bench.traffic import Heard
 
 pytestmark = pytest.mark.needs("ssh")
 _SECONDS = 300
+_WATCHDOG_US = 20_000_000
+_WRONG_CLOCK = "1971-01-01T00:00:00"
+_WRONG_BY = dt.timedelta(days=2)
 
 
 def _born(heard: Heard) -> bool:
@@ -33,6 +39,9 @@ def test_an_uplink_that_comes_back_loses_nothing(node: Bench) -> None:
         node.traffic.wait_for(
             "state", since=mark, timeout_seconds=_SECONDS, that=lambda heard: not _born(heard)
         )
+        if "hands" in node.features:
+            hands = node.target.get_driver(HandsProtocol)
+            assert read_lamp(hands.watch_lamp(7)) == "no-uplink"
     finally:
         uplink.set_up(up=True)
     back = node.traffic.count()
@@ -91,10 +100,83 @@ def test_a_full_disk_stops_nothing(node: Bench) -> None:
     )
 
 
-@pytest.mark.needs("clock")
-def test_a_wrong_clock_is_told_and_disturbs_nothing(node: Bench) -> None:
-    node.command("systemctl stop systemd-timesyncd; date -s '1971-01-01 00:00:00'")
+@pytest.mark.needs("heat")
+def test_a_hot_processor_is_told(node: Bench) -> None:
+    heat = node.target.get_driver(HeatProtocol)
+    for celsius in (86.5, 41.0):
+        mark = node.traffic.count()
+        heat.heat(celsius)
+        node.traffic.wait_for(
+            "health",
+            since=mark,
+            timeout_seconds=120,
+            that=lambda heard, celsius=celsius: (
+                heard.data().get("cpu_temperature_celsius")  # type: ignore[misc]
+                == celsius
+            ),
+        )
+
+
+@pytest.mark.needs("camera", "hands")
+def test_without_a_valid_mask_there_is_no_picture(node: Bench) -> None:
+    hands = node.target.get_driver(HandsProtocol)
+    node.command("mv /etc/simpul/mask.toml /etc/simpul/mask.good; systemctl restart simpul-node")
     mark = node.traffic.count()
-    told = node.traffic.wait_for("health", since=mark, timeout_seconds=120, that=lambda _: True)
-    assert not told.envelope.clock_synced
-    assert told.envelope.at.year == 1971
+    try:
+        for _ in range(3):
+            node.traffic.wait_for(
+                "camera",
+                since=node.traffic.count(),
+                timeout_seconds=_SECONDS,
+                that=lambda heard: not heard.data()["running"],
+            )
+        assert read_lamp(hands.watch_lamp(9)) == "no-camera"
+        assert "frame" not in {heard.kind for heard in node.traffic.since(mark)}
+    finally:
+        node.command(
+            "mv /etc/simpul/mask.good /etc/simpul/mask.toml; systemctl restart simpul-node"
+        )
+    mark = node.traffic.count()
+    node.traffic.wait_for("frame", since=mark, timeout_seconds=_SECONDS, that=lambda _: True)
+
+
+@pytest.mark.needs("watchdog", "console")
+def test_a_hung_system_is_reset(node: Bench) -> None:
+    manager = "org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager"
+    node.command(f"busctl set-property {manager} RuntimeWatchdogUSec t {_WATCHDOG_US}")
+    mark = node.traffic.count()
+    # systemd that crashes stands still, and everything else goes on but the watchdog.
+    node.command("kill -SEGV 1")
+    node.traffic.wait_for(
+        "state", since=mark, timeout_seconds=_SECONDS, that=lambda heard: not _born(heard)
+    )
+    node.traffic.wait_for("state", since=mark, timeout_seconds=2 * _SECONDS, that=_born)
+    node.strategy.started_anew()
+    node.strategy.transition("provisioned")
+
+
+@pytest.mark.needs("clock", "power")
+def test_a_wrong_clock_at_boot_disturbs_nothing(node: Bench) -> None:
+    # systemd starts at the latest time that it knows of (systemd(1)): it must know of none.
+    clock_file = "/var/lib/systemd/timesync/clock"
+    node.command(f"systemctl stop systemd-timesyncd; rm -f {clock_file}; sync")
+    node.strategy.power.off()
+    node.strategy.lost_power()
+    node.strategy.power.clock = _WRONG_CLOCK
+    mark = node.traffic.count()
+    try:
+        node.strategy.transition("booted")
+        told = node.traffic.wait_for(
+            "health",
+            since=mark,
+            timeout_seconds=2 * _SECONDS,
+            that=lambda heard: not heard.envelope.historical,
+        )
+        assert not told.envelope.clock_synced
+        assert told.envelope.at < dt.datetime.now(dt.UTC) - _WRONG_BY
+        assert told.data().get("outbox_volatile") is not True
+    finally:
+        node.strategy.power.off()
+        node.strategy.lost_power()
+        node.strategy.power.clock = ""
+        node.strategy.transition("provisioned")

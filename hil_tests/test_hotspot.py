@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from hil_tests.bench.protocols import PhonesProtocol
-from hil_tests.bench.run import SSID, Bench
+from hil_tests.bench.run import Bench
+from hil_tests.checks import check_isolated, join_all
 
 pytestmark = [pytest.mark.smoke, pytest.mark.needs("hotspot", "ssh")]
 OWN = "10.80.0.1"
@@ -16,9 +17,7 @@ def joined(bench: Bench) -> Iterator[dict[str, str]]:
     """Have every phone join; give their addresses."""
     bench.strategy.transition("provisioned")
     phones = bench.target.get_driver(PhonesProtocol)
-    addresses = {name: phones.join(name, SSID) for name in phones.names()}
-    for name in addresses:
-        phones.serve(name, f"this is {name}")
+    addresses = join_all(phones)
     yield addresses
     for name in addresses:
         phones.leave(name)
@@ -44,8 +43,7 @@ def test_a_phone_does_not_reach_ssh(phones: PhonesProtocol) -> None:
 
 
 def test_a_phone_does_not_reach_another(phones: PhonesProtocol, joined: dict[str, str]) -> None:
-    one, two, *_ = phones.names()
-    assert phones.fetch(one, f"http://{joined[two]}/") is None
+    check_isolated(phones, joined)
 
 
 def test_the_node_counts_its_guests(node: Bench, joined: dict[str, str]) -> None:

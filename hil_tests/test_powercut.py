@@ -1,14 +1,19 @@
-"""A node whose power is cut comes back, and nothing is lost that it had told."""
+"""A node whose power is cut comes back, and nothing is lost that it had told or been given."""
 
 import random
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from hil_tests.bench.run import Bench
+from hil_tests.cuts import found_after_cuts, installed, record
+from hil_tests.releases import open_office
 
 pytestmark = pytest.mark.needs("power", "ssh")
 _CUTS_COUNT = 3
 _SECONDS = 600.0
+_STATES_MAX = 120
 
 
 @pytest.mark.parametrize("cut", range(_CUTS_COUNT))
@@ -42,3 +47,25 @@ def test_it_comes_back_after_a_cut_at_random(node: Bench, cut: int) -> None:
     for boot, seq in before:
         assert last.get(boot, 0) >= seq, "told before the cut, forgotten after it"
     node.strategy.transition("provisioned")
+
+
+@pytest.mark.needs("powercut")
+def test_no_cut_leaves_half_a_release(
+    node: Bench, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    board = node.strategy.power
+    board.off()
+    node.strategy.lost_power()
+    recorded = record(board.card, tmp_path)
+    board.write_log = recorded.log
+    try:
+        node.strategy.transition("provisioned")
+        during = installed(open_office(node, tmp_path), recorded, counter=1100)
+    finally:
+        board.off()
+        node.strategy.lost_power()
+        board.write_log = None
+    seen = found_after_cuts(recorded, during, tmp_path, _STATES_MAX)
+    record_property("states", str(dict(seen)))
+    assert seen.total() >= _STATES_MAX // 2
+    assert set(seen) == {"whole"}, seen

@@ -23,6 +23,7 @@ _DRIVERS: Mapping[str, Any] = {
     "hotspot": protocols.PhonesProtocol,
     "hands": protocols.HandsProtocol,
     "uplink": protocols.UplinkProtocol,
+    "heat": protocols.HeatProtocol,
 }
 
 _BROKEN = (

@@ -10,8 +10,10 @@ FEATURES = {
     "hands": "its button, tamper switch and lamp are wired to the bench",
     "uplink": "its uplink can be cut",
     "clock": "its clock can be set wrong at boot",
+    "watchdog": "a watchdog resets it when it hangs",
     "powercut": "every write to its card is logged, so that each power cut can be replayed",
     "tryboot": "its firmware chooses the slot to boot by itself",
+    "heat": "its processor's temperature can be said",
     "throttle": "its processor can be made hot",
 }
 """Name, and what a bench with it can do. A target of the environment lists those it has."""

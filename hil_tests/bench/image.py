@@ -1,49 +1,59 @@
 """Has the bench's card image at hand: the one that was named, or one built and kept."""
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
-
-import zstandard
 
 from hil_tests.bench.errors import BenchError
 from hil_tests.bench.lock import cache_folder
+from node.messages import SimpulError
 from provisioning.image.build import build_image, default_cache
 from provisioning.image.describe import read_description
-from provisioning.image.errors import ImageError
-from provisioning.image.order import Order
+from provisioning.image.order import PROJECT, Order
+
+_VERSION = "0.0.0"
+# All that an image is made of: its definition, the agent, the builder, and what is locked.
+_INPUTS = (
+    *("images", "node", "provisioning/image", "provisioning/release", "tests/guest/virtual_camera"),
+    *("pyproject.toml", "uv.lock"),
+)
 
 
 def image_for_bench(given: Path | None, *, variant: str) -> Path:
     """Return the raw image `given`, else one of `variant` built from this tree.
 
-    Building takes minutes; what did not change since is taken from the image cache. Raises
-    BenchError.
+    Building takes minutes; an image of this very tree that was built before is taken from the
+    cache, and so are the layers of one that has changed. Raises BenchError.
     """
     if given is not None:
         if not given.is_file():
             raise BenchError(f"{given}: no such image; build one by `simpul image build`")
         return given
-    order = Order(
-        flavour="debian",
-        variant=variant,
-        version="0.0.0",
-        output=cache_folder() / "images",
-        cache=default_cache(),
-        values={},
-        mirrors={},
-        keyrings={},
-        address="https://images.invalid",
-    )
+    folder = cache_folder() / "images"
+    order = Order(variant=variant, version=_VERSION, output=folder, cache=default_cache())
+    image, stamp = folder / f"{order.name}.img", folder / f"{order.name}.tree"
+    key = _tree_key(PROJECT)
+    if image.exists() and stamp.exists() and stamp.read_text() == key:
+        return image
     try:
         described = build_image(order, lambda _line: None)
-        return _unpacked(described.parent / read_description(described).image.name)
-    except (ImageError, OSError) as error:
+        stamp.write_text(key)
+        return described.parent / read_description(described).image.name
+    except (SimpulError, OSError) as error:
         raise BenchError(f"the bench's image cannot be built: {error}") from error
 
 
-def _unpacked(image: Path) -> Path:
-    """Return `image`, unpacked when it lies there compressed only. Raises OSError."""
-    packed = image.with_name(f"{image.name}.zst")
-    if not image.exists() or image.stat().st_mtime < packed.stat().st_mtime:
-        with packed.open("rb") as source, image.open("wb") as target:
-            zstandard.ZstdDecompressor().copy_stream(source, target)
-    return image
+def _tree_key(project: Path) -> str:
+    """Name what the image is made of, Debian's packages excepted."""
+    digest = hashlib.sha256()
+    for file in _files(project):
+        digest.update(f"{file.relative_to(project)} {file.stat().st_mode}\n".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _files(project: Path) -> Iterator[Path]:
+    for name in _INPUTS:
+        place = project / name
+        found = sorted(place.rglob("*")) if place.is_dir() else [place]
+        yield from (each for each in found if each.is_file() and "__pycache__" not in each.parts)

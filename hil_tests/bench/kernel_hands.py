@@ -1,5 +1,6 @@
 """A person at the virtual box: the lines of the kernel's gpio-sim, pulled from below."""
 
+import shlex
 from pathlib import Path
 
 import attr
@@ -7,13 +8,22 @@ from labgrid import target_factory
 from labgrid.driver import Driver
 from labgrid.protocol import CommandProtocol, FileTransferProtocol
 
-from hil_tests.bench.gpio_module import gpio_module
-from hil_tests.bench.protocols import HandsProtocol
+from hil_tests.bench.kernel_modules import gpio_module
+from hil_tests.bench.protocols import HandsProtocol, Look
 
 _MODULE = "/run/gpio-simulator.ko"
 _CONFIG = "/sys/kernel/config/gpio-sim/simpul"
 _LINES_COUNT = 54  # as on a Raspberry Pi 4
 # gpiozero asks what Pi it runs on before it knows a pin by its number: a Pi 4, model B.
+_WATCH = """
+import time
+end = time.monotonic() + {seconds}
+with open("{line}/value") as value:
+    while time.monotonic() < end:
+        value.seek(0)
+        print(time.monotonic(), value.read().strip())
+        time.sleep(0.02)
+"""
 _SET_UP = f"""
 set -e
 lsmod | grep -q '^gpio_simulator' || insmod {_MODULE}
@@ -72,9 +82,12 @@ class KernelHands(Driver, HandsProtocol):
         self._pull(self.tamper_pin, down=not opened)
 
     @Driver.check_active
-    def lamp(self) -> bool:
-        """Read the lamp's line."""
-        return bool(self.command.run_check(f"cat {self._line(self.lamp_pin)}/value") == ["1"])
+    def watch_lamp(self, seconds: float) -> list[Look]:
+        """Read the lamp's line by a program on the node itself, fifty times a second."""
+        program = _WATCH.format(line=self._line(self.lamp_pin), seconds=seconds)
+        said = self.command.run_check(f"python3 -c {shlex.quote(program)}", timeout=seconds + 60)
+        words = [line.split() for line in said]
+        return [Look(float(mono), lit == "1") for mono, lit in words]
 
     def _pull(self, pin: int, *, down: bool) -> None:
         pull = "pull-down" if down else "pull-up"

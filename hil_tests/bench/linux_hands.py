@@ -5,7 +5,7 @@ from labgrid import target_factory
 from labgrid.driver import Driver
 from labgrid.protocol import CommandProtocol
 
-from hil_tests.bench.protocols import HandsProtocol
+from hil_tests.bench.protocols import HandsProtocol, Look
 
 
 @target_factory.reg_driver
@@ -39,10 +39,16 @@ class HelperHands(Driver, HandsProtocol):
         self._drive("tamper", self.tamper_line, high=not opened)
 
     @Driver.check_active
-    def lamp(self) -> bool:
-        """Read the line that hangs on the lamp."""
-        said = self.command.run_check(f"gpioget --numeric -c gpiochip{self.chip} {self.lamp_line}")
-        return bool(said == ["1"])
+    def watch_lamp(self, seconds: float) -> list[Look]:
+        """Read the line that hangs on the lamp, as often as gpioget(1) can."""
+        ask = f"gpioget --numeric -c gpiochip{self.chip} {self.lamp_line}"
+        said = self.command.run_check(
+            f"end=$(($(date +%s) + {round(seconds)})); while [ $(date +%s) -lt $end ]; "
+            f"do echo $(cut -d' ' -f1 /proc/uptime) $({ask}); done",
+            timeout=seconds + 60,
+        )
+        words = [line.split() for line in said]
+        return [Look(float(mono), lit == "1") for mono, lit in words]
 
     def _drive(self, name: str, line: int, *, high: bool) -> None:
         # A line is let go when gpioset ends: a transient unit holds it until the next change.

@@ -3,6 +3,14 @@
 import abc
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
+
+
+class Look(NamedTuple):
+    """What was seen of the lamp at one moment."""
+
+    mono: float
+    lit: bool
 
 
 class CardProtocol(abc.ABC):
@@ -41,16 +49,20 @@ class HandsProtocol(abc.ABC):
         """Open or close the box."""
 
     @abc.abstractmethod
-    def lamp(self) -> bool:
-        """Tell whether the lamp is lit now."""
+    def watch_lamp(self, seconds: float) -> list[Look]:
+        """Look at the lamp for so long, many times a second."""
 
 
-class CameraProtocol(abc.ABC):
-    """The node's camera, where the bench has to bring it."""
+class CameraProtocol:
+    """The node's camera, where the bench has to bring it: active means it is there."""
+
+
+class HeatProtocol(abc.ABC):
+    """The temperature of the node's processor."""
 
     @abc.abstractmethod
-    def cameras(self) -> list[str]:
-        """Return what libcamera's own `cam -l` finds on the node."""
+    def heat(self, celsius: float) -> None:
+        """Have the processor's sensor read so much from now on."""
 
 
 class PhonesProtocol(abc.ABC):

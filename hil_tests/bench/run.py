@@ -13,7 +13,7 @@ from services.mosquitto import Mosquitto
 
 from hil_tests.bench.environment import features_of
 from hil_tests.bench.keys import make_keys
-from hil_tests.bench.protocols import CameraProtocol, HandsProtocol, PhonesProtocol
+from hil_tests.bench.protocols import CameraProtocol, HandsProtocol, HeatProtocol, PhonesProtocol
 from hil_tests.bench.strategy import NodeStrategy, Plan
 from hil_tests.bench.traffic import Traffic
 from hil_tests.bench.virtual import VirtualBoard
@@ -124,7 +124,7 @@ def opened(target: Target, image: Callable[[], Path], folder: Path) -> Iterator[
 
 
 def _helpers(target: Target) -> Iterator[Driver]:
-    for protocol in (CameraProtocol, HandsProtocol, PhonesProtocol):
+    for protocol in (CameraProtocol, HandsProtocol, HeatProtocol, PhonesProtocol):
         with suppress(NoDriverFoundError):
             yield target.get_driver(protocol, activate=False)
 

@@ -77,7 +77,7 @@ class NodeStrategy(Strategy):
     def transition(self, status: Status | str) -> None:
         """Bring the node to `status`, by way of the states before it. Raises StrategyError."""
         wanted = Status(status)
-        if wanted is self.status:
+        if wanted is self.status or (wanted, self.status) == (Status.PROVISIONED, Status.RELEASED):
             return
         order = list(Status)
         if order.index(wanted) < order.index(self.status) or self.status is Status.UNKNOWN:
@@ -92,6 +92,12 @@ class NodeStrategy(Strategy):
         """Take note that the node went off without being asked to; its card stays as it is."""
         self._let_go()
         self.status = Status.FLASHED
+
+    def started_anew(self) -> None:
+        """Go on with a node that started anew by itself; it has to be up again."""
+        self._let_go()
+        self._enter(self._planned())
+        self.status = Status.BOOTED
 
     def _off(self) -> None:
         self._let_go()
@@ -112,6 +118,9 @@ class NodeStrategy(Strategy):
         self.target.activate(self.console)
         self.power.on()
         self.console.wait_for(_BOOTED, timeout_seconds=_BOOT_SECONDS)
+        self._enter(plan)
+
+    def _enter(self, plan: Plan) -> None:
         service = self.shell.networkservice
         _await_ssh(service.address, service.port or 22)
         self.shell.keyfile = str(plan.private_key)

@@ -39,6 +39,8 @@ class VirtualBoard(Driver, PowerProtocol, CardProtocol, ConsoleLogProtocol):
         """host:port on this machine that the node finds at BROKER_ADDRESS, at the same port."""
         self.write_log: Path | None = None
         """Every write to the card is noted here from the next start on."""
+        self.clock = ""
+        """What the board's own clock says at the next start, as 1971-01-01; empty: the truth."""
         self._board: Board | None = None
 
     @property
@@ -60,6 +62,7 @@ class VirtualBoard(Driver, PowerProtocol, CardProtocol, ConsoleLogProtocol):
             broker=self.broker,
             forwards=((port, SSH_PORT),),
             write_log=self.write_log,
+            clock=self.clock,
         )
         self._board = Board(self.card, machine)
         self._board.__enter__()

@@ -48,12 +48,6 @@ class VirtualCamera(Driver, CameraProtocol):
             f"mkdir -p {_PLACE} && tar -C {_PLACE} -xf {_PACKED} && rm {_PACKED}", timeout=120
         )
 
-    @Driver.check_active
-    def cameras(self) -> list[str]:
-        """Return what libcamera finds."""
-        said: list[str] = self.command.run_check("LIBCAMERA_LOG_LEVELS='*:ERROR' cam -l")
-        return said
-
 
 def _readable(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = 0

@@ -37,17 +37,25 @@ class Crash:
 
 
 def replay(
-    base: Path, log: Path, folder: Path, regions: Mapping[str, range] | None = None
+    base: Path,
+    log: Path,
+    folder: Path,
+    regions: Mapping[str, range] | None = None,
+    during: slice = slice(None),
 ) -> Iterator[Crash]:
     """Yield every state of the disk `base` under the writes of `log`; works in `folder`.
 
-    `regions` names byte ranges whose version each crash tells. Raises LogError.
+    `regions` names byte ranges whose version each crash tells. `during` names entries of the log;
+    what was written before them is on the medium, where a flush stands between. Raises LogError.
     """
     entries = read_log(log)
+    before, entries = entries[: during.start or 0], entries[during]
     disk = folder / "disk"
     sparse_copy(base, disk)
     sparse_copy(base, folder / "durable")
     with _Medium(disk, folder / "durable", log) as medium:
+        medium.begin([entry for entry in before if entry.size_bytes])
+        medium.settle()
         versions = _Versions(regions or {})
         asked = 0
         for number, writes in enumerate(epochs(entries)):

@@ -81,7 +81,20 @@ def changed_bundle(
     signers: Sequence[Ed25519PrivateKey],
 ) -> Path:
     """Write a delta to `base` in which `files` have other content, and sign it."""
-    manifest = read_bundle(base).manifest
+    return changed_release(
+        read_bundle(base).manifest, output, files, counter=counter, signers=signers
+    )
+
+
+def changed_release(
+    manifest: Manifest,
+    output: Path,
+    files: Mapping[str, bytes],
+    *,
+    counter: int,
+    signers: Sequence[Ed25519PrivateKey],
+) -> Path:
+    """As above, of the release that `manifest` is of."""
     contents = {hashlib.sha256(content).hexdigest(): content for content in files.values()}
     changed = {
         path: File(path=path, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())

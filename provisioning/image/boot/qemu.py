@@ -23,6 +23,8 @@ class Machine:
     """Pairs of host port (on loopback) and guest port."""
     write_log: Path | None = None
     """Every write and flush of the card goes here, in dm-log-writes' form."""
+    clock: str = ""
+    """What the board's clock says when it starts, as `-rtc base=` takes it; empty: the truth."""
     watchdog: bool = True
     """A hardware watchdog (i6300esb), on `virt` only."""
 
@@ -41,6 +43,8 @@ def qemu_command(machine: Machine, image: Path, files: BootFiles) -> list[str]:
         *("-append", f"{files.cmdline} {_CONSOLE[machine.name]}"),
         *("-netdev", _network(machine), *_card(machine, image)),
     ]
+    if machine.clock:
+        command += ["-rtc", f"base={machine.clock}"]
     if files.initrd is not None:
         command += ["-initrd", str(files.initrd)]
     if files.dtb is not None:

@@ -1,0 +1,95 @@
+"""Every disk that a power cut during an installation may leave, and what a node finds on it."""
+
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.powercut import Crash, cut_out, replay, sparse_copy
+from services.powercut_ext4 import Ext4Error, recover
+from services.powercut_log import read_log
+from services.powercut_states import epochs, states
+
+from hil_tests.releases import Office
+from node.install.tree import broken_files
+from provisioning.image.boot.partitions import read_partitions
+from provisioning.image.layout import DATA_PARTITION
+
+_SLOT = "/slots/a/opt-simpul/upper"  # where /opt/simpul of slot A is written
+_LINKS = ("current", "confirmed")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A card as it was when the machine was switched on, and every write since."""
+
+    base: Path
+    log: Path
+
+    def count(self) -> int:
+        """Return how many writes and flushes were logged so far."""
+        return len(read_log(self.log))
+
+
+def installed(office: Office, recorded: Recorded, counter: int) -> range:
+    """Install a release and return the entries of the log that this took."""
+    office.node.command("sync")
+    first = recorded.count()
+    office.give({"share/note": f"release {counter}".encode() * 4096}, counter=counter)
+    done = office.install()
+    assert (done.status, done.outcome["status"]) == (0, "trial"), done
+    assert office.ask("confirm", str(done.outcome["release"])).status == 0
+    office.node.command("sync")
+    return range(first, recorded.count())
+
+
+def found_after_cuts(
+    recorded: Recorded, during: range, folder: Path, states_max: int
+) -> Counter[str]:
+    """Return what was found in so many states at most, spread over the entries `during`."""
+    part = slice(during.start, during.stop)
+    entries = read_log(recorded.log)[part]
+    count = sum(
+        1 for number, writes in enumerate(epochs(entries)) for _ in states(writes, seed=number)
+    )
+    step = max(1, count // states_max)
+    seen: Counter[str] = Counter()
+    for number, crash in enumerate(replay(recorded.base, recorded.log, folder, during=part)):
+        if number % step == 0:
+            seen[_found(crash, folder)] += 1
+    return seen
+
+
+def _found(crash: Crash, folder: Path) -> str:
+    part, data = folder / "data", read_partitions(crash.disk)[DATA_PARTITION]
+    cut_out(crash.disk, range(data.start_bytes, data.start_bytes + data.size_bytes), part)
+    try:
+        disk = recover(part, folder / "recovered")
+    except Ext4Error:
+        return "damaged"
+    root = folder / "found"
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
+    dump = ["debugfs", "-R", f"rdump {_SLOT} {root}", str(disk)]
+    subprocess.run(dump, check=True, capture_output=True)
+    return "; ".join(_wrong(root / "upper")) or "whole"
+
+
+def _wrong(home: Path) -> Iterator[str]:
+    for name in _LINKS:
+        link = home / name
+        if not link.is_symlink():
+            continue  # still that of the image below
+        release = home / "releases" / link.readlink().name
+        if release.is_dir() and broken_files(release):
+            yield f"broken: {name}"
+
+
+def record(card: Path, folder: Path) -> Recorded:
+    """Copy `card` while its machine is off, for a log that begins now."""
+    base, log = folder / "base.img", folder / "writes.log"
+    sparse_copy(card, base)
+    log.touch()
+    return Recorded(base, log)

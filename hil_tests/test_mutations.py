@@ -1,0 +1,82 @@
+"""Broken on purpose, a node fails the suite: each mutation must make its own check fail.
+
+Run by `make hil-mutations` alone, on the virtual bench.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hil_tests.bench.protocols import PhonesProtocol
+from hil_tests.bench.run import Bench
+from hil_tests.checks import check_isolated, check_masked, join_all, next_frame
+from hil_tests.cuts import found_after_cuts, installed, record
+from hil_tests.releases import open_office
+
+pytestmark = [pytest.mark.mutation, pytest.mark.needs("ssh")]
+_CODE = "/opt/simpul/current/lib/python3.*/site-packages/node"
+_STATES_MAX = 300
+
+
+@contextmanager
+def mutated(node: Bench, file: str, old: str, new: str) -> Iterator[None]:
+    """Change one line of the agent on the node; put it back afterwards."""
+    path = f"{_CODE}/{file}"
+    node.command(f"cp -p {path} /var/lib/simpul-bench.good")
+    node.command(f"grep -qE '{old}' {path} && sed -Ei 's/{old}/{new}/' {path}")
+    try:
+        yield
+    finally:
+        node.command(f"cp -p /var/lib/simpul-bench.good {path}")
+
+
+@pytest.mark.needs("camera")
+def test_a_mask_that_is_left_out_is_seen(node: Bench) -> None:
+    with mutated(node, "camera/mask.py", r"y\[area\.top.*", "pass"):
+        node.command("systemctl restart simpul-node")
+        mark = node.traffic.count()
+        next_frame(node, mark)
+        with pytest.raises(AssertionError, match="a masked pixel left the node"):
+            check_masked(next_frame(node))
+    node.command("systemctl restart simpul-node")
+    next_frame(node)
+    check_masked(next_frame(node))
+
+
+@pytest.mark.needs("hotspot")
+def test_guests_that_are_not_isolated_are_seen(node: Bench) -> None:
+    phones = node.target.get_driver(PhonesProtocol)
+    settings = "/etc/simpul/node.toml"
+    node.command(f"sed -i 's/^ssid = /isolate_guests = false\\nssid = /' {settings}")
+    restart = "systemctl restart simpul-hotspot-config simpul-hotspot.target"
+    node.command(restart)
+    try:
+        addresses = join_all(phones)
+        with pytest.raises(AssertionError, match="a guest reached another one"):
+            check_isolated(phones, addresses)
+    finally:
+        for name in phones.names():
+            phones.leave(name)
+        node.command(f"sed -i '/^isolate_guests/d' {settings}; {restart}")
+
+
+@pytest.mark.needs("powercut")
+def test_an_installer_without_fsync_is_seen(node: Bench, tmp_path: Path) -> None:
+    board = node.strategy.power
+    board.off()
+    node.strategy.lost_power()
+    recorded = record(board.card, tmp_path)
+    board.write_log = recorded.log
+    try:
+        node.strategy.transition("provisioned")
+        office = open_office(node, tmp_path)
+        with mutated(node, "install/durable.py", r"os\.fsync\(.*\)", "pass"):
+            during = installed(office, recorded, counter=1200)
+    finally:
+        board.off()
+        node.strategy.lost_power()
+        board.write_log = None
+    seen = found_after_cuts(recorded, during, tmp_path, _STATES_MAX)
+    assert [what for what in seen if what != "whole"], seen
