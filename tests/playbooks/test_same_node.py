@@ -1,0 +1,127 @@
+"""A node that the playbooks made has the units, the files and the services of one from an image."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from provisioning.image.definition import Layer, read_layer
+
+ROOT = Path(__file__).parents[2]
+ROLES = ROOT / "playbooks/roles"
+LAYERS = ROOT / "images/layers"
+UNITS = "usr/lib/systemd/system/"
+# What images have and playbooks leave alone, and why.
+ONLY_IN_IMAGES = {
+    # A stock system's Wi-Fi may be its uplink, and its owner's business.
+    "wpa_supplicant.service",
+}
+FILES_ONLY_IN_IMAGES = {
+    # First boot and its seed: a machine that Ansible reaches is past it.
+    "/etc/cloud/cloud.cfg.d/90-simpul.cfg",
+    # It has host keys and a network already.
+    "/etc/systemd/system/ssh.service.d/10-simpul.conf",
+    "/etc/systemd/network/80-wired.network",
+    # The role makes the user itself.
+    "/usr/lib/sysusers.d/simpul-technician.conf",
+    "/usr/lib/tmpfiles.d/simpul.conf",
+    # Two slots are what only an image has.
+    "/usr/lib/simpul/shares",
+    "/usr/lib/simpul/slot-state",
+}
+
+
+def variables(role: str) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load((ROLES / role / "vars/main.yml").read_text())
+    return read
+
+
+def layer(name: str) -> Layer:
+    return read_layer(LAYERS / name)
+
+
+def image_units() -> dict[str, str]:
+    """Return unit -> where it lies in the project's tree, of the layer of the agent."""
+    found = {
+        path.removeprefix(UNITS): source
+        for path, source in layer("agent").project_files.items()
+        if path.startswith(UNITS)
+    }
+    own = LAYERS / "agent/files" / UNITS
+    files = (file for file in own.rglob("*") if file.is_file())
+    return found | {str(file.relative_to(own)): str(file.relative_to(ROOT)) for file in files}
+
+
+def said_in(script: Path, verb: str) -> set[str]:
+    """Return the units that the script of a layer enables or masks; its loops are read too."""
+    text = script.read_text()
+    loops = dict(re.findall(r"for (\w+) in (.*?); do", text))
+    words = re.findall(rf"systemctl {verb} (.*)", text)
+    said = {word.strip('"') for line in words for word in line.split()}
+    for name, values in loops.items():
+        if f"${name}" in said:
+            said = said - {f"${name}"} | {*values.split()}
+    return said
+
+
+def tasks(role: str) -> list[dict[str, Any]]:
+    files = sorted((ROLES / role / "tasks").glob("*.yml"))
+    return [task for file in files for task in yaml.safe_load(file.read_text())]
+
+
+def test_the_units_are_the_same() -> None:
+    ours = {name: f"{home}/{name}" for name, home in variables("agent")["agent_units"].items()}
+    assert ours == image_units()
+
+
+def test_every_unit_of_the_node_is_on_both() -> None:
+    assert {*image_units()} >= {
+        file.name
+        for file in (ROOT / "node/units").iterdir()
+        if file.suffix in {".service", ".target"}
+    }
+
+
+def test_the_same_units_are_turned_on() -> None:
+    assert {*variables("agent")["agent_units_enabled"]} == said_in(LAYERS / "agent/run", "enable")
+
+
+def test_the_same_services_of_packages_are_kept_off() -> None:
+    (masking,) = (
+        task
+        for task in tasks("hotspot")
+        if task.get("ansible.builtin.systemd_service", {}).get("masked")
+    )
+    masked = said_in(LAYERS / "hotspot/run", "mask")
+    assert {*masking["loop"]} == masked - ONLY_IN_IMAGES
+    assert masked >= ONLY_IN_IMAGES, "an exception that no image needs"
+
+
+def test_the_access_point_has_the_same_programs() -> None:
+    (installing,) = (task for task in tasks("hotspot") if "ansible.builtin.apt" in task)
+    assert {*installing["ansible.builtin.apt"]["name"]} == {*layer("hotspot").packages}
+
+
+def test_what_is_settled_by_files_is_settled_by_the_same_files() -> None:
+    ours = {
+        file["path"] for role in ("base", "hardening") for file in variables(role)[f"{role}_files"]
+    }
+    theirs = {
+        f"/{file.relative_to(LAYERS / name / 'files')}"
+        for name in ("base", "hardening")
+        for file in (LAYERS / name / "files").rglob("*")
+        if file.is_file()
+    }
+    assert ours == theirs - FILES_ONLY_IN_IMAGES
+    assert theirs >= FILES_ONLY_IN_IMAGES, "an exception that no image needs"
+
+
+def test_the_rules_of_udev_are_the_same() -> None:
+    rules = layer("agent").project_files["usr/lib/udev/rules.d/60-simpul-gpio.rules"]
+    (copied,) = (
+        task["ansible.builtin.copy"]["src"]
+        for task in tasks("agent")
+        if "udev" in str(task.get("ansible.builtin.copy", {}).get("dest"))
+    )
+    assert copied.endswith(f"/../{rules}")
