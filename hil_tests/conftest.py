@@ -2,11 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from labgrid import Target
+from labgrid.binding import BindingState
+from labgrid.driver.exception import ExecutionError
 
 from hil_tests.bench.environment import FILE, features_of, open_bench
 from hil_tests.bench.errors import BenchError
@@ -17,6 +20,7 @@ from hil_tests.bench.run import Bench, opened
 
 _TARGET = pytest.StashKey[Target]()
 _FOLDER = pytest.StashKey[Path]()
+_FAILED = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -105,11 +109,33 @@ def node(request: pytest.FixtureRequest, bench: Bench) -> Iterator[Bench]:
         lines = len(log())
         yield bench
     finally:
+        failed = request.node.stash.get(_FAILED, True)
         folder = request.config.stash[_FOLDER] / _safe(request.node.name)
         folder.mkdir(parents=True, exist_ok=True)
         said = log()
         (folder / "console.log").write_text("\n".join(said[min(lines, len(said)) :]) + "\n")
         _keep_traffic(bench, mark, folder)
+        if failed:
+            _keep_journal(bench, folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[_FAILED] = report.failed
+    return report
+
+
+def _keep_journal(bench: Bench, folder: Path) -> None:
+    """Keep what the node's own journal says, as far as the node can be asked."""
+    shell = bench.strategy.shell
+    if shell.state is BindingState.active:
+        with suppress(ExecutionError):
+            said, _, _ = shell.run("journalctl --boot --no-pager --lines 500", timeout=120)
+            (folder / "journal.log").write_text("\n".join(said) + "\n")
 
 
 def _keep_traffic(bench: Bench, mark: int, folder: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from labgrid import Target
 from labgrid.driver import Driver
@@ -39,7 +40,11 @@ height = 192
 frames_per_second = 5
 still_interval_seconds = 2
 measure_interval_seconds = 2
-stall_seconds = 30
+stall_seconds = 120
+"""
+_HEALTH = """\
+[health]
+measure_interval_seconds = 5
 """
 _HOTSPOT = """\
 [hotspot]
@@ -101,7 +106,9 @@ def opened(target: Target, image: Callable[[], Path], folder: Path) -> Iterator[
         if isinstance(board, VirtualBoard):
             board.broker = f"127.0.0.1:{broker.port}"
         stack.callback(strategy.transition, "off")
-        keys = make_keys(folder / "keys")
+        # Not in the report's folder, which is handed on.
+        room = stack.enter_context(TemporaryDirectory(prefix="simpul-bench-"))
+        keys = make_keys(Path(room) / "keys")
         seed = make_seed(Node(name=NODE), keys.parts, "unused")
         started = time.monotonic()
 
@@ -132,6 +139,7 @@ def _helpers(target: Target) -> Iterator[Driver]:
 def _files(target: Target, broker: str, features: frozenset[str]) -> Mapping[str, bytes]:
     camera = "picamera2" if "camera" in features else "rendered"
     settings = _SETTINGS.format(node=NODE, bench=target.name, broker=broker, camera=camera)
+    settings += _HEALTH
     if "hotspot" in features:
         phones = target.get_driver(PhonesProtocol)
         settings += _HOTSPOT.format(ssid=SSID, uplink=phones.uplink() or "@UPLINK@")

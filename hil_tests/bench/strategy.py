@@ -18,6 +18,7 @@ from hil_tests.bench.protocols import CardProtocol, ConsoleLogProtocol
 _BOOT_SECONDS = 600.0
 _BOOTED = r"login:|Reached target .*[Mm]ulti-[Uu]ser"
 _SSH_SECONDS = 300.0
+_FAILURES_MAX = 2  # in a row: every further test would wait for nothing
 
 
 class Status(enum.Enum):
@@ -65,6 +66,7 @@ class NodeStrategy(Strategy):
         self.status = Status.UNKNOWN
         self.plan: Plan | None = None
         self.seconds: dict[str, float] = {}
+        self.failures_count = 0
         self._steps: Mapping[Status, Callable[[], None]] = {
             Status.OFF: self._off,
             Status.FLASHED: self._flash,
@@ -79,6 +81,17 @@ class NodeStrategy(Strategy):
         wanted = Status(status)
         if wanted is self.status or (wanted, self.status) == (Status.PROVISIONED, Status.RELEASED):
             return
+        if self.failures_count >= _FAILURES_MAX:
+            raise StrategyError(f"the node failed {self.failures_count} times; see the first one")
+        try:
+            self._pass_to(wanted)
+        except Exception:
+            self.failures_count += 1
+            self.status = Status.UNKNOWN
+            raise
+        self.failures_count = 0
+
+    def _pass_to(self, wanted: Status) -> None:
         order = list(Status)
         if order.index(wanted) < order.index(self.status) or self.status is Status.UNKNOWN:
             self._off()
