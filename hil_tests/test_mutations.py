@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hil_tests.bench.protocols import PhonesProtocol
-from hil_tests.bench.run import Bench
+from hil_tests.bench.run import RESTART_HOTSPOT, Bench
 from hil_tests.checks import check_isolated, check_masked, join_all, next_frame
 from hil_tests.cuts import found_after_cuts, installed, record
 from hil_tests.releases import open_office
@@ -50,8 +50,7 @@ def test_guests_that_are_not_isolated_are_seen(node: Bench) -> None:
     phones = node.target.get_driver(PhonesProtocol)
     settings = "/etc/simpul/node.toml"
     node.command(f"sed -i 's/^ssid = /isolate_guests = false\\nssid = /' {settings}")
-    restart = "systemctl restart simpul-hotspot-config simpul-hotspot.target"
-    node.command(restart)
+    node.command(RESTART_HOTSPOT)
     try:
         addresses = join_all(phones)
         with pytest.raises(AssertionError, match="a guest reached another one"):
@@ -59,7 +58,7 @@ def test_guests_that_are_not_isolated_are_seen(node: Bench) -> None:
     finally:
         for name in phones.names():
             phones.leave(name)
-        node.command(f"sed -i '/^isolate_guests/d' {settings}; {restart}")
+        node.command(f"sed -i '/^isolate_guests/d' {settings}; {RESTART_HOTSPOT}")
 
 
 @pytest.mark.needs("powercut")

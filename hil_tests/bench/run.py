@@ -61,6 +61,9 @@ lamp_pin = 17
 button_pin = 27
 tamper_pin = 22
 """
+RESTART_HOTSPOT = "systemctl restart " + " ".join(
+    f"simpul-hotspot-{part}" for part in ("config", "firewall", "hostapd", "dnsmasq")
+)
 MASK = """\
 [[region]]
 name = "window"
@@ -159,5 +162,5 @@ def _commands(features: frozenset[str]) -> tuple[str, ...]:
         "systemctl reset-failed; systemctl start simpul-node",
     ]
     if "hotspot" in features:
-        commands.append("systemctl restart simpul-hotspot-config simpul-hotspot.target")
+        commands.append(RESTART_HOTSPOT)
     return tuple(commands)
