@@ -22,6 +22,10 @@ from node.install.state import read_state
 from node.install.steps import confirm, install, resume, rollback
 from node.install.tree import broken_files
 
+# Each kill is followed by a whole installation, whose signatures openssl(1) verifies: hundreds of
+# processes for one case, which take minutes on a machine that is busy with other things.
+pytestmark = pytest.mark.timeout(900)
+
 
 class Quiet:
     """A service that is always well, or never; its timer is a file, so that it outlives a kill."""
