@@ -3,7 +3,11 @@
 The devices lie in memory (tmpfs) and are throttled by the kernel (blkio.throttle, which counts
 reads and writes apart, as UHS-II cards and SSDs do them at once). dd writes the plain image with
 its holes; bmaptool verifies what it reads, not what it wrote; ours ends with a card that was read
-back, screened and given its identity, and its time counts from the command's start.
+back, screened and given its identity, and its time counts from the command's start. Our code is
+compiled beforehand, as that of an installed package is.
+
+Beside each time stand the processor seconds of the tool, those that the machine spent meanwhile
+on anything else, which on an idle one are the rig's (loop devices and tmpfs), and the load before.
 """
 
 import json
@@ -16,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +46,8 @@ class Took:
     seconds: float
     cpu_seconds: float
     rss_mib: float
+    other_cpu_seconds: float
+    load: float
     written_seconds: float = 0.0
 
 
@@ -139,6 +145,7 @@ def measured(*commands: Sequence[str], **more: object) -> Took:
     The memory is what the kernel calls VmHWM, looked at ten times a second: wait4's figure would
     be this process's own, from before the command was executed.
     """
+    load, busy_before = os.getloadavg()[0], _busy_seconds()
     start = time.monotonic()
     running = [subprocess.Popen(command, **more) for command in commands]  # type: ignore[call-overload]
     cpu_seconds, left = 0.0, {each.pid: each for each in running}
@@ -153,7 +160,16 @@ def measured(*commands: Sequence[str], **more: object) -> Took:
                 assert each.returncode == 0, each.args
                 cpu_seconds += usage.ru_utime + usage.ru_stime
         threading.Event().wait(0.1 if left else 0)
-    return Took(time.monotonic() - start, cpu_seconds, sum(highest.values()) / 1024)
+    seconds = time.monotonic() - start
+    other = max(_busy_seconds() - busy_before - cpu_seconds, 0.0)
+    return Took(seconds, cpu_seconds, sum(highest.values()) / 1024, other, load)
+
+
+def _busy_seconds() -> float:
+    """Return what all processors together have worked since the boot (proc_stat(5))."""
+    times = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    user, nice, system, _idle, _iowait, irq, softirq = times[:7]
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def _highest_kib(pid: int) -> int:
@@ -184,7 +200,8 @@ def by_bmaptool(image: CardImage, devices: Sequence[Device]) -> Took:
 def by_ours(image: CardImage, devices: Sequence[Device], *, decoded: bool = False) -> Took:
     """Run the command as a technician does; `decoded`: not the first batch of the day."""
     work = image.plain.parent / "work"
-    if not work.exists():
+    first = not work.exists()
+    if first:
         work.mkdir()
         make_authority(work)
         names = "\n".join(f"node-{number}" for number in range(MOST))
@@ -197,24 +214,33 @@ def by_ours(image: CardImage, devices: Sequence[Device], *, decoded: bool = Fals
         command += [f"node-{number}", f"--device={device.path}", f"--confirm={device.token}"]
     environment = {
         **os.environ,
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(work / "bytecode"),
         "PYTHONPATH": str(ROOT),
         "XDG_CACHE_HOME": str(work / "cache"),
         "XDG_STATE_HOME": str(work / "state"),
     }
+    if first:
+        compiled = [*command[:4], "node-0", "--to", "none", "--image", str(image.plain)]
+        subprocess.run(
+            [*compiled, "--dry-run"], cwd=work, env=environment, check=True, capture_output=True
+        )
     with (work / "out").open("wb") as out:
         took = measured(command, cwd=work, env=environment, stdout=out, stderr=subprocess.DEVNULL)
     outcomes = json.loads((work / "out").read_text())
     assert {each["verdict"] for each in outcomes} == {"verified"}
     before = took.seconds - max(each["seconds"] for each in outcomes)
     written = before + max(each["written_seconds"] for each in outcomes)
-    return Took(took.seconds, took.cpu_seconds, took.rss_mib, written)
+    return replace(took, written_seconds=written)
 
 
 def say(name: str, took: Took, base: Took, cards_count: int = 1) -> None:
     written = f", written after {took.written_seconds:.1f} s" if took.written_seconds else ""
     print(
         f"  {name:24} {took.seconds:7.1f} s ({took.seconds / base.seconds:.2f} of bmaptool), "
-        f"{took.cpu_seconds / cards_count:5.2f} CPU s a card, {took.rss_mib:4.0f} MiB{written}"
+        f"{took.cpu_seconds / cards_count:5.2f} CPU s a card and "
+        f"{took.other_cpu_seconds / cards_count:5.2f} beside it, "
+        f"{took.rss_mib:4.0f} MiB, load {took.load:.1f}{written}"
     )
 
 
@@ -277,6 +303,6 @@ def test_one_slow_card_among_eight(images: Callable[[int], CardImage], directory
         seconds[name] = max(each[:7])
         print(
             f"\n{name}: the seven took {min(each[:7]):.1f} to {max(each[:7]):.1f} s, "
-            f"the eighth {each[7]:.1f} s; {took.rss_mib:.0f} MiB"
+            f"the eighth {each[7]:.1f} s; {took.rss_mib:.0f} MiB, load {took.load:.1f}"
         )
     print(f"the seven beside a slow one: {seconds['one slow'] / seconds['eight fast']:.2f} times")
