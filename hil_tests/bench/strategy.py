@@ -152,7 +152,7 @@ class NodeStrategy(Strategy):
         plan.await_birth(_BOOT_SECONDS)
 
     def _release(self) -> None:
-        link = self.shell.run_check("readlink -f /opt/simpul/current")[0]
+        link = self.shell.run_check("readlink -m /opt/simpul/current")[0]
         if "/releases/" not in link:
             raise StrategyError(f"the agent does not run from a release: {link}")
 

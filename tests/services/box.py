@@ -23,6 +23,7 @@ _STAGES = (
     "cloud-init modules --mode=config",
     "cloud-init modules --mode=final",
 )
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SEED = "/boot/firmware"
 # Of Debian's modules those that a seed of ours speaks to; locales and packages are not its matter.
 _CLOUD = f"""\
@@ -120,6 +121,7 @@ class Box:
         return subprocess.run(
             [*self._enter(), "sh", "-e", "-c", command],
             check=True,
+            env={**os.environ, "PATH": _PATH},
             input=given,
             stdout=subprocess.PIPE,
         ).stdout

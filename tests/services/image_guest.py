@@ -2,15 +2,31 @@
 
 import itertools
 import re
+import time
 
 from provisioning.image.boot.board import Board
+from provisioning.image.boot.errors import MachineTimeoutError
 
+_STARTED = "Started .*debug-shell.service|debug-shell.service - "
+_PATIENCE_S = 5.0
 _NUMBERS = itertools.count(1)
 
 
-def wait_for_shell(board: Board, *, timeout_s: float) -> None:
-    """Return once somebody answers on the console."""
-    board.wait_for("Started .*debug-shell.service|debug-shell.service - ", timeout_s=timeout_s)
+def wait_for_shell(board: Board, *, timeout_s: float, after: int = 0) -> int:
+    """Return the index after the line with which somebody answers on the console.
+
+    What is typed before the shell has opened its terminal is thrown away (vhangup(2)).
+    """
+    first = board.wait_for(_STARTED, timeout_s=timeout_s, after=after)
+    end_mono = time.monotonic() + timeout_s
+    while True:
+        number = next(_NUMBERS)
+        board.send(f"echo @@'{number}'here")
+        try:
+            return board.wait_for(rf"@@{number}here", timeout_s=_PATIENCE_S, after=first)
+        except MachineTimeoutError:
+            if time.monotonic() > end_mono:
+                raise
 
 
 def ask(board: Board, command: str, *, timeout_s: float = 120) -> list[str]:
