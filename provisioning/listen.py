@@ -1,9 +1,11 @@
-"""Hears the fleet over MQTT: the adapter around paho for the terminal commands."""
+"""Hears and asks the fleet over MQTT: the adapter around paho for the terminal commands."""
 
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
@@ -18,6 +20,13 @@ from provisioning.errors import FleetError
 _CONNECT_TIMEOUT_SECONDS = 10.0
 
 
+class Say(Protocol):
+    """Publishes, at least once."""
+
+    def __call__(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Return once the broker has the payload. Raises FleetError."""
+
+
 class BrokerAccess(Struct, frozen=True, kw_only=True):
     """Where the broker is and with which papers it is asked; empty papers mean none."""
 
@@ -29,12 +38,17 @@ class BrokerAccess(Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def listening(
-    access: BrokerAccess, kinds: tuple[str, ...], hear: Callable[[str, bytes], None]
-) -> Iterator[None]:
+    access: BrokerAccess,
+    kinds: tuple[str, ...],
+    hear: Callable[[str, bytes], None],
+    *,
+    topics: tuple[str, ...] = (),
+) -> Iterator[Say]:
     """Hand every message of every node to `hear(topic, payload)`, from another thread.
 
-    `kinds` are topics below a node ("state", "health" ...). Raises FleetError when the broker
-    cannot be reached or refuses.
+    `kinds` are topics below a node ("state", "health" ...); `topics` are whole ones. What is said
+    by the function that is given comes after the subscription, so that no answer is missed. Raises
+    FleetError when the broker cannot be reached or refuses.
     """
     host, port, encrypted = _parse(access.url)
     consent: list[ReasonCode] = []
@@ -49,11 +63,14 @@ def listening(
         _properties: Properties | None,
     ) -> None:
         consent.append(reason)
-        if not reason.is_failure:
-            client.subscribe([(topic_of("+", kind), 0) for kind in kinds])
-        answered.set()
+        if reason.is_failure:
+            answered.set()
+        else:
+            of_nodes = [(topic_of("+", kind), 0) for kind in kinds]
+            client.subscribe(of_nodes + [(topic, 1) for topic in topics])
 
     client.on_connect = on_connect
+    client.on_subscribe = lambda *_: answered.set()
     client.on_message = lambda _client, _userdata, message: hear(
         message.topic, bytes(message.payload)
     )
@@ -72,10 +89,20 @@ def listening(
             raise FleetError(f"{access.url}: no answer within {_CONNECT_TIMEOUT_SECONDS:g} s")
         if consent[-1].is_failure:
             raise FleetError(f"{access.url} refuses: {consent[-1]}")
-        yield
+        yield partial(_say, client)
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+def _say(client: mqtt.Client, topic: str, payload: bytes, *, retain: bool = False) -> None:
+    try:
+        said = client.publish(topic, payload, qos=1, retain=retain)
+        said.wait_for_publish(_CONNECT_TIMEOUT_SECONDS)
+    except (ValueError, RuntimeError) as error:
+        raise FleetError(f"{topic}: {error}") from error
+    if not said.is_published():
+        raise FleetError(f"{topic}: not taken by the broker within {_CONNECT_TIMEOUT_SECONDS:g} s")
 
 
 def _parse(url: str) -> tuple[str, int, bool]:

@@ -23,6 +23,11 @@ _LOOK_S = 0.5
 Wish = Literal["", "pause", "abort"]
 
 
+def as_wish(text: str) -> Wish:
+    """Return the wish that the text is; anything unknown is none."""
+    return text if text in {"pause", "abort"} else ""  # type: ignore[return-value]
+
+
 class Control(Struct, frozen=True):
     """What the operator wishes, left beside the record by another program."""
 
@@ -34,7 +39,7 @@ class Control(Struct, frozen=True):
             text = self.file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
             return ""
-        return text if text in {"pause", "abort"} else ""  # type: ignore[return-value]
+        return as_wish(text)
 
     def set(self, wish: Wish) -> None:
         """Leave a wish. Raises RecordError."""
@@ -59,14 +64,18 @@ class Engine:
         limits: Limits,
         turn: Callable[[Place], Entry],
         changed: Callable[[], None] = lambda: None,
+        wish: Callable[[], Wish] | None = None,
     ) -> None:
-        """`turn` updates a node, in a thread of the pool; `changed` is called after each change."""
+        """`turn` updates a node, in a thread of the pool; `changed` is called after each change.
+
+        What the operator wishes stands beside the record, unless `wish` tells it.
+        """
         self._record = record
         self._plan = plan
         self._limits = limits
         self._turn = turn
         self._changed = changed
-        self._control = control_of(record.file)
+        self._wish = wish or control_of(record.file).wish
         self._under_way: dict[Future[Entry], Place] = {}
 
     def run(self) -> None:
@@ -83,7 +92,7 @@ class Engine:
 
     def _loop(self, pool: ThreadPoolExecutor) -> None:
         while True:
-            wish = self._control.wish()
+            wish = self._wish()
             if not wish:
                 for place in startable(self._plan, self._record.entries, self._limits):
                     self._set(place.name, Entry("in-progress"))

@@ -17,3 +17,7 @@ class UnreachableError(SimpulError, ConnectionError):
 
 class NodeError(SimpulError, RuntimeError):
     """The node answers, and cannot do what it was told."""
+
+
+class PutOffError(SimpulError, RuntimeError):
+    """The operator holds the rollout while a node was still waited for; nothing was done to it."""

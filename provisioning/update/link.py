@@ -81,7 +81,7 @@ class FabricSession:
     def send(self, bundle: Path) -> str:
         """Put the file where the installer removes it after use."""
         remote = str(INCOMING / bundle.name)
-        with _translated(str(self._connection.host)):
+        with translated(str(self._connection.host)):
             files = self._connection.sftp()
             if INCOMING.name not in files.listdir(str(INCOMING.parent)):
                 files.mkdir(str(INCOMING), 0o700)
@@ -105,7 +105,7 @@ class FabricSession:
 
     def _ask(self, words: Sequence[str], kind: type[T], timeout_s: float) -> T:
         command = shlex.join([self._program, "install", *words, "--json"])
-        with _translated(str(self._connection.host)):
+        with translated(str(self._connection.host)):
             done = self._connection.run(
                 command, hide=True, warn=True, in_stream=False, timeout=timeout_s
             )
@@ -118,6 +118,13 @@ class FabricSession:
 @contextmanager
 def connected(way: Way) -> Iterator[FabricSession]:
     """Open a session with the node. Raises UnreachableError."""
+    with opened(way) as connection:
+        yield FabricSession(connection)
+
+
+@contextmanager
+def opened(way: Way) -> Iterator[Connection]:
+    """Open a connection to the node, known by its pinned keys. Raises UnreachableError."""
     options: dict[str, object] = {"allow_agent": not way.identity_file, "look_for_keys": False}
     if way.identity_file:
         options["key_filename"] = way.identity_file
@@ -133,17 +140,18 @@ def connected(way: Way) -> Iterator[FabricSession]:
     for text in way.host_keys:
         key = paramiko.PKey.from_type_string(*_two_words(text))
         connection.client.get_host_keys().add(name, key.get_name(), key)
-    with _translated(way.host):
+    with translated(way.host):
         connection.open()
         connection.transport.set_keepalive(_KEEPALIVE_S)
     try:
-        yield FabricSession(connection)
+        yield connection
     finally:
         connection.close()
 
 
 @contextmanager
-def _translated(host: str) -> Iterator[None]:
+def translated(host: str) -> Iterator[None]:
+    """Turn what Paramiko and Fabric raise into UnreachableError."""
     try:
         yield
     except (OSError, EOFError, paramiko.SSHException, CommandTimedOut, ThreadException) as error:

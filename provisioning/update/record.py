@@ -51,7 +51,56 @@ class _Line(Struct, frozen=True, kw_only=True):
     what: What
 
 
-class Record:
+class Told:
+    """What the lines of a rollout's file say; they are taken in one after the other."""
+
+    def __init__(self, file: Path) -> None:
+        """Know nothing yet of what `file` says."""
+        self.file = file
+        self.head: Head | None = None
+        self.entries: dict[str, Entry] = {}
+        self.notes: list[str] = []
+        self.end = _START
+        """Hash of the last line: who vouches for it vouches for all the lines before."""
+
+    def begun(self) -> Head:
+        """Return what the rollout was to do. Raises RecordError when none was begun."""
+        if self.head is None:
+            raise RecordError(f"{self.file}: no rollout was begun there")
+        return self.head
+
+    def take(self, number: int, line: bytes) -> None:
+        """Take in the line with this number. Raises RecordError."""
+        where = f"{self.file}:{number}"
+        try:
+            read = msgspec.json.decode(line, type=_Line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise RecordError(f"{where}: {error}; no record of a rollout") from error
+        if read.previous != self.end:
+            raise RecordError(f"{where}: does not follow the line before; it was tampered with")
+        self.end = hashlib.sha256(line).hexdigest()
+        if isinstance(read.what, Head):
+            self.head = read.what
+            self.entries = {place.name: Entry() for place in read.what.plan.order}
+        elif isinstance(read.what, Event):
+            self.entries[read.what.node] = read.what.entry
+        else:
+            self.notes.append(read.what.text)
+
+
+def read_record(file: Path) -> Told:
+    """Return what a rollout's file says now, also while the rollout runs. Raises RecordError."""
+    told = Told(file)
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{file}: {error.strerror}") from error
+    for number, line in enumerate(_whole(text).splitlines(keepends=True), start=1):
+        told.take(number, line)
+    return told
+
+
+class Record(Told):
     """One rollout's file; held by one program at a time. Raises RecordError."""
 
     def __init__(self, file: Path) -> None:
@@ -59,11 +108,7 @@ class Record:
 
         A last line that a kill or a power cut left half written is dropped.
         """
-        self.file = file
-        self.head: Head | None = None
-        self.entries: dict[str, Entry] = {}
-        self.notes: list[str] = []
-        self._previous = _START
+        super().__init__(file)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -81,11 +126,6 @@ class Record:
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
-    @property
-    def end(self) -> str:
-        """Hash of the last line: who vouches for it vouches for all the lines before."""
-        return self._previous
-
     def begin(self, head: Head) -> None:
         """Write what the rollout is to do."""
         if self.head is not None:
@@ -93,12 +133,6 @@ class Record:
         self._write(head)
         self.head = head
         self.entries = {place.name: Entry() for place in head.plan.order}
-
-    def begun(self) -> Head:
-        """Return what the rollout was to do. Raises RecordError when none was begun."""
-        if self.head is None:
-            raise RecordError(f"{self.file}: no rollout was begun there")
-        return self.head
 
     def set(self, node: str, entry: Entry) -> None:
         """Say how a node stands; on the medium at return."""
@@ -112,38 +146,26 @@ class Record:
 
     def _write(self, what: What) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = msgspec.json.encode(_Line(at=at, previous=self._previous, what=what)) + b"\n"
+        line = msgspec.json.encode(_Line(at=at, previous=self.end, what=what)) + b"\n"
         try:
             os.write(self._descriptor, line)
             os.fsync(self._descriptor)
         except OSError as error:
             raise RecordError(f"{self.file}: {error.strerror}; nothing more is begun") from error
-        self._previous = hashlib.sha256(line).hexdigest()
+        self.end = hashlib.sha256(line).hexdigest()
 
     def _take(self, text: bytes) -> None:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RecordError(f"{self.file}: another program runs this rollout") from error
-        whole = text[: text.rfind(b"\n") + 1]
+        whole = _whole(text)
         os.ftruncate(self._descriptor, len(whole))
         os.lseek(self._descriptor, 0, os.SEEK_END)
         for number, line in enumerate(whole.splitlines(keepends=True), start=1):
-            self._read(number, line)
+            self.take(number, line)
 
-    def _read(self, number: int, line: bytes) -> None:
-        where = f"{self.file}:{number}"
-        try:
-            read = msgspec.json.decode(line, type=_Line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise RecordError(f"{where}: {error}; no record of a rollout") from error
-        if read.previous != self._previous:
-            raise RecordError(f"{where}: does not follow the line before; it was tampered with")
-        self._previous = hashlib.sha256(line).hexdigest()
-        if isinstance(read.what, Head):
-            self.head = read.what
-            self.entries = {place.name: Entry() for place in read.what.plan.order}
-        elif isinstance(read.what, Event):
-            self.entries[read.what.node] = read.what.entry
-        else:
-            self.notes.append(read.what.text)
+
+def _whole(text: bytes) -> bytes:
+    """Return the lines that were written to their end."""
+    return text[: text.rfind(b"\n") + 1]

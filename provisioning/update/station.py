@@ -16,8 +16,10 @@ from provisioning import inventory as inventories
 from provisioning.audit.keys import operator_key
 from provisioning.audit.log import AuditLog
 from provisioning.inventory import Node
+from provisioning.listen import BrokerAccess
 from provisioning.register import Register
-from provisioning.update.engine import Engine, control_of
+from provisioning.update.air import on_air
+from provisioning.update.engine import Engine, Wish, control_of
 from provisioning.update.errors import PlanError, RecordError, UnreachableError
 from provisioning.update.link import SSH_PORT, FabricSession, Way, connected
 from provisioning.update.plan import Place
@@ -27,6 +29,8 @@ from provisioning.update.show import live_view, plan_table, summary_of
 from provisioning.update.turn import Connect
 
 FOLDER = Path("rollouts")
+Calm = Callable[[str, float], str]
+"""Waits so many seconds until a node has no guests; returns what is to be told when it has."""
 _EXIT_STOPPED = 3
 _DIGITS = 12
 
@@ -54,6 +58,8 @@ class Run(Struct, frozen=True, kw_only=True):
     resume: bool = False
     plan_only: bool = False
     json: bool = False
+    broker: BrokerAccess | None = None
+    """Where wishes and guests are heard besides; None: nowhere."""
 
 
 def roll_out(
@@ -61,7 +67,7 @@ def roll_out(
     chosen: Sequence[Node],
     access: Access,
     run: Run,
-    turn: Callable[[Place, Connect], Entry],
+    turn: Callable[[Place, Connect, Calm], Entry],
 ) -> None:
     """Carry `head` out with a `turn` for each of the `chosen` nodes, or print its plan only.
 
@@ -70,7 +76,7 @@ def roll_out(
     if run.plan_only:
         _show_plan(head, json=run.json)
         return
-    ways, log = _ways(chosen, access), access.log()
+    ways, log = ways_of(chosen, access), access.log()
 
     def connect(place: Place) -> AbstractContextManager[FabricSession]:
         return connected(ways[place.name])
@@ -79,8 +85,17 @@ def roll_out(
         _begin(record, head, resume=run.resume)
         if not run.json:
             _show_plan(head, json=False)
-        with _audited(log, run.action, record):
-            _carry_out(record, lambda place: turn(place, connect), json=run.json)
+        with _audited(log, run.action, record), on_air(run.broker, record.file) as air:
+            control = control_of(record.file)
+            control.set("")
+
+            def wish() -> Wish:
+                return air.wish() or control.wish()
+
+            def calm(name: str, within_s: float) -> str:
+                return air.wait_quiet(name, within_s, wish)
+
+            _carry_out(record, lambda place: turn(place, connect, calm), wish, json=run.json)
 
 
 @contextmanager
@@ -116,9 +131,10 @@ def places_of(chosen: Sequence[Node], bench: str = "") -> list[Place]:
     return [Place(node.name, node.site, node.name in named) for node in chosen]
 
 
-def _carry_out(record: Record, turn: Callable[[Place], Entry], *, json: bool) -> None:
+def _carry_out(
+    record: Record, turn: Callable[[Place], Entry], wish: Callable[[], Wish], *, json: bool
+) -> None:
     head = record.begun()
-    control_of(record.file).set("")
     lock = threading.Lock()
     with Live(console=Console(quiet=json), auto_refresh=False) as screen:
 
@@ -126,7 +142,7 @@ def _carry_out(record: Record, turn: Callable[[Place], Entry], *, json: bool) ->
             with lock:
                 screen.update(live_view(record), refresh=True)
 
-        Engine(record, head.plan, head.limits, turn, changed).run()
+        Engine(record, head.plan, head.limits, turn, changed, wish).run()
     summary = summary_of(record)
     if json:
         print(msgspec.json.encode(summary).decode())  # noqa: T201 - the command's answer
@@ -136,7 +152,8 @@ def _carry_out(record: Record, turn: Callable[[Place], Entry], *, json: bool) ->
         raise Exit(code=_EXIT_STOPPED)
 
 
-def _ways(chosen: Sequence[Node], access: Access) -> dict[str, Way]:
+def ways_of(chosen: Sequence[Node], access: Access) -> dict[str, Way]:
+    """Return how each of the nodes is reached. Raises UnreachableError for an unknown host key."""
     register = Register(access.register)
     ways = {}
     for node in chosen:

@@ -3,14 +3,18 @@
 import getpass
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+import msgspec
 from fabric import task
 from invoke import Context
 
 from provisioning.audit.log import AUDIT_FILE
 from provisioning.inventory import INVENTORY_FILE
+from provisioning.listen import BrokerAccess
 from provisioning.register import REGISTER_FILE
+from provisioning.update.air import say_wish
 from provisioning.update.bundles import Catalog
 from provisioning.update.engine import Wish, control_of
 from provisioning.update.errors import PlanError, RecordError
@@ -18,7 +22,15 @@ from provisioning.update.link import Trial
 from provisioning.update.plan import make_plan
 from provisioning.update.record import Head
 from provisioning.update.rollout import Limits
-from provisioning.update.station import FOLDER, Access, Run, chosen_nodes, places_of, roll_out
+from provisioning.update.station import (
+    FOLDER,
+    Access,
+    Calm,
+    Run,
+    chosen_nodes,
+    places_of,
+    roll_out,
+)
 from provisioning.update.turn import Orders, roll_back_node, update_node
 
 _BACK_SHARES = (0.25,)
@@ -32,6 +44,10 @@ _HELP = {
     "identity": "Your SSH key; its certificate (-cert.pub) lies beside it. Else your agent's.",
     "audit": f"File of the audit log; else {AUDIT_FILE}.",
     "user": "As whom the nodes are entered; it must be one who may install.",
+    "broker": "mqtts://host:port: there --pause and --abort are heard as well, and guests.",
+    "ca": "CA certificates (PEM) the broker is checked against.",
+    "certificate": "Your certificate (PEM) for the broker.",
+    "key": "Your private key (PEM) for the broker.",
     "record": f"File of the rollout; else a new one in {FOLDER}/.",
     "resume": "Go on with the rollout of --record: pending nodes again, and what was cut off.",
     "plan": "Print the plan, and do nothing.",
@@ -50,6 +66,7 @@ _HELP = {
         "confirm-within": "Seconds after which a node takes an unconfirmed release back.",
         "soak": "Seconds for which a node watches a new release before anybody else does.",
         "url": "Let nodes fetch it there by themselves; {file} stands for the bundle's name.",
+        "quiet-within": "Wait so many seconds until a node has no guests; needs --broker.",
         "pause": "Let the rollout of --record begin no more nodes; it can be resumed.",
         "abort": "Let the rollout of --record end where it is, for good.",
     },
@@ -64,12 +81,17 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
     tolerate: int = 0,
     confirm_within: float = 300.0,
     soak: float = 20.0,
+    quiet_within: float = 0.0,
     url: str = "",
     inventory: str = str(INVENTORY_FILE),
     register: str = str(REGISTER_FILE),
     audit: str = str(AUDIT_FILE),
     identity: str = "",
     user: str = "root",
+    broker: str = "",
+    ca: str = "",
+    certificate: str = "",
+    key: str = "",
     record: str = "",
     resume: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
     pause: bool = False,  # noqa: FBT001, FBT002 - as above
@@ -79,9 +101,12 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
 ) -> None:
     """Roll a release out, a few nodes first; exit 3 when it had to be stopped."""
     access = _access(inventory, register, audit, identity, user)
+    air = _broker(broker, ca, certificate, key)
     if pause or abort:
-        _leave_wish(record, access, abort=abort)
+        _leave_wish(record, access, air, abort=abort)
         return
+    if quiet_within and air is None:
+        raise PlanError("--quiet-within is told by the broker how many guests there are: --broker")
     chosen = chosen_nodes(Path(inventory), nodes)
     with tempfile.TemporaryDirectory() as room:
         catalog = Catalog([*map(Path, bundle or ())], [*map(Path, base or ())], Path(room))
@@ -99,8 +124,19 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
             ),
             chosen,
             access,
-            Run(action="update", record=record, resume=resume, plan_only=plan, json=json),
-            lambda place, connect: update_node(place, connect, orders),
+            Run(
+                action="update",
+                record=record,
+                resume=resume,
+                plan_only=plan,
+                json=json,
+                broker=air,
+            ),
+            lambda place, connect, calm: update_node(
+                place,
+                connect,
+                msgspec.structs.replace(orders, quiet=partial(_quiet, calm, quiet_within)),
+            ),
         )
 
 
@@ -119,6 +155,10 @@ def rollback(  # noqa: PLR0913, PLR0917 - the options of a command line
     audit: str = str(AUDIT_FILE),
     identity: str = "",
     user: str = "root",
+    broker: str = "",
+    ca: str = "",
+    certificate: str = "",
+    key: str = "",
     record: str = "",
     resume: bool = False,  # noqa: FBT001, FBT002 - as above
     plan: bool = False,  # noqa: FBT001, FBT002 - as above
@@ -138,8 +178,15 @@ def rollback(  # noqa: PLR0913, PLR0917 - the options of a command line
         ),
         chosen,
         access,
-        Run(action="rollback", record=record, resume=resume, plan_only=plan, json=json),
-        lambda place, connect: roll_back_node(place, connect, {release}),
+        Run(
+            action="rollback",
+            record=record,
+            resume=resume,
+            plan_only=plan,
+            json=json,
+            broker=_broker(broker, ca, certificate, key),
+        ),
+        lambda place, connect, _: roll_back_node(place, connect, {release}),
     )
 
 
@@ -153,10 +200,25 @@ def _access(inventory: str, register: str, audit: str, identity: str, user: str)
     )
 
 
-def _leave_wish(record: str, access: Access, *, abort: bool) -> None:
-    if not Path(record).is_file():
-        raise RecordError(f"{record or '--record'}: no such rollout; name its file with --record")
+def _broker(url: str, ca: str, certificate: str, key: str) -> BrokerAccess | None:
+    if not url:
+        return None
+    return BrokerAccess(url=url, ca_file=ca, certificate_file=certificate, key_file=key)
+
+
+def _quiet(calm: Calm, within_s: float, node: str) -> str:
+    return calm(node, within_s) if within_s else ""
+
+
+def _leave_wish(record: str, access: Access, broker: BrokerAccess | None, *, abort: bool) -> None:
+    """Leave the wish beside the record, or at the broker, wherever the rollout runs then."""
+    file = Path(record)
     wish: Wish = "abort" if abort else "pause"
+    if not record or (broker is None and not file.is_file()):
+        raise RecordError(f"{record or '--record'}: no such rollout; name its file with --record")
     with access.log().doing(f"update {wish}", (), f"record {record}"):
-        control_of(Path(record)).set(wish)
+        if broker is None:
+            control_of(file).set(wish)
+        else:
+            say_wish(broker, file, wish)
     print("it ends once the nodes under way have ended")  # noqa: T201 - the command's answer

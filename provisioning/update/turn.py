@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Container
 from contextlib import AbstractContextManager
 
+import msgspec
 from msgspec import Struct
 
 from node.install.machine import Outcome, Standing
 from provisioning.update.bundles import Catalog
-from provisioning.update.errors import NodeError, UnreachableError
+from provisioning.update.errors import NodeError, PutOffError, UnreachableError
 from provisioning.update.link import Session, Trial
 from provisioning.update.plan import Place
 from provisioning.update.rollout import Entry
@@ -27,11 +28,13 @@ class Orders(Struct, frozen=True, kw_only=True):
     """What every node is to have, and how it is tried.
 
     With `url` a node fetches by itself (`{file}` stands for the bundle's name); else it is sent.
+    `quiet` waits until a node is not in use, and returns what is to be told when it never was.
     """
 
     catalog: Catalog
     trial: Trial = Trial()
     url: str = ""
+    quiet: Callable[[str], str] = lambda _: ""
 
 
 def update_node(place: Place, connect: Connect, orders: Orders) -> Entry:
@@ -45,6 +48,8 @@ def update_node(place: Place, connect: Connect, orders: Orders) -> Entry:
             return _update(place, session, before, connect, orders)
     except UnreachableError as error:
         return Entry("pending", f"offline before: {error}", away=True)
+    except PutOffError as error:
+        return Entry("pending", str(error))
     except NodeError as error:
         return Entry("failed", str(error))
 
@@ -79,11 +84,13 @@ def _update(
         return Entry("success", f"has {choice.release[:_DIGITS]} already")
     if before.active is False:
         return Entry("failed", "its agent did not run before the update; look at it first")
+    noise = ""
     try:
         if before.status == "trial" and before.release == choice.release:
             outcome: Outcome = before
         else:
             bundle = orders.url.format(file=choice.file.name) or session.send(choice.file)
+            noise = orders.quiet(place.name)
             outcome = session.install(bundle, choice.release, orders.trial)
     except UnreachableError as error:
         # Perhaps only the connection broke, and the installer goes on.
@@ -91,10 +98,11 @@ def _update(
             place, choice.release, before, connect, orders.trial.confirm_within_s, str(error)
         )
     if outcome.status in {"current", "installed"}:
-        return Entry("success", outcome.message, changed=outcome.changed)
+        return Entry("success", _joined(outcome.message, noise), changed=outcome.changed)
     if outcome.status == "reverted":
-        return Entry("rolled-back", outcome.message)
-    return prove(place, choice.release, before, connect, outcome.deadline_seconds, "")
+        return Entry("rolled-back", _joined(outcome.message, noise))
+    proved = prove(place, choice.release, before, connect, outcome.deadline_seconds, "")
+    return msgspec.structs.replace(proved, message=_joined(proved.message, noise))
 
 
 def prove(
@@ -139,6 +147,10 @@ def _take_back(place: Place, release: str, connect: Connect, why: str) -> Entry:
     except NodeError as error:
         return Entry("failed", f"{why}; not taken back: {error}")
     return Entry("rolled-back", why)
+
+
+def _joined(*words: str) -> str:
+    return "; ".join(word for word in words if word)
 
 
 def _worse(before: Standing, now: Standing) -> str:
