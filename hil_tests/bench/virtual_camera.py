@@ -18,7 +18,7 @@ from services.trixie import picamera2_site
 from hil_tests.bench.protocols import CameraProtocol
 
 _PLACE = "/var/lib/simpul-bench"
-_PACKED = "/var/lib/simpul-bench.tar"
+_PACKED = "/var/lib/simpul-bench.tar.gz"
 _WIDTH, _HEIGHT = 320, 192  # as virtual.yaml in the bench layer has it
 _FRAMES_COUNT = 40
 
@@ -39,13 +39,13 @@ class VirtualCamera(Driver, CameraProtocol):
             room = Path(name)
             picamera2_site(room / "site", platform="aarch64")
             write_frames(room / "frames", width=_WIDTH, height=_HEIGHT, count=_FRAMES_COUNT)
-            packed = room / "camera.tar"
-            with tarfile.open(packed, "w") as tar:
+            packed = room / "camera.tar.gz"
+            with tarfile.open(packed, "w:gz", compresslevel=1) as tar:
                 for folder in ("site", "frames"):
                     tar.add(room / folder, folder, filter=_readable)
             self.files.put(str(packed), _PACKED)
         self.command.run_check(
-            f"mkdir -p {_PLACE} && tar -C {_PLACE} -xf {_PACKED} && rm {_PACKED}", timeout=120
+            f"mkdir -p {_PLACE} && tar -C {_PLACE} -xzf {_PACKED} && rm {_PACKED}", timeout=120
         )
 
 
