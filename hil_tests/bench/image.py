@@ -32,7 +32,7 @@ def image_for_bench(given: Path | None, *, variant: str) -> Path:
     folder = cache_folder() / "images"
     order = Order(variant=variant, version=_VERSION, output=folder, cache=default_cache())
     image, stamp = folder / f"{order.name}.img", folder / f"{order.name}.tree"
-    key = _tree_key(PROJECT)
+    key = tree_key(PROJECT)
     if image.exists() and stamp.exists() and stamp.read_text() == key:
         return image
     try:
@@ -43,7 +43,7 @@ def image_for_bench(given: Path | None, *, variant: str) -> Path:
         raise BenchError(f"the bench's image cannot be built: {error}") from error
 
 
-def _tree_key(project: Path) -> str:
+def tree_key(project: Path) -> str:
     """Name what the image is made of, Debian's packages excepted."""
     digest = hashlib.sha256()
     for file in _files(project):
