@@ -54,11 +54,13 @@ class Outcome(Struct, frozen=True, kw_only=True):
 class Standing(Outcome, frozen=True, kw_only=True):
     """How a node stands, for those who decide from afar.
 
-    `active`: the agent's service runs; `delivers`: its last run brought something to a broker. Each
-    is None where it cannot be told. `platform` and `python` say which bundles are for this node.
+    `active`: the agent's service runs; `restarts`: how often it had to be started again by itself;
+    `delivers`: its last run brought something to a broker. Each is None where it cannot be told.
+    `platform` and `python` say which bundles are for this node.
     """
 
     active: bool | None = None
+    restarts: int | None = None
     delivers: bool | None = None
     platform: str = ""
     python: str = ""

@@ -130,6 +130,7 @@ def show(machine: Machine) -> Standing:
     state = read_state(machine.places.state)
     trial = state.phase == "trial"
     service = machine.service
+    pulse = service.pulse() if service.exists() else None
     output = output_of(outbox_of(machine.places))
     return Standing(
         status="trial" if trial else "idle",
@@ -137,7 +138,8 @@ def show(machine: Machine) -> Standing:
         confirmed=state.confirmed,
         deadline_seconds=_left_seconds(machine, state) if trial else 0.0,
         message=state.outcome or (state.phase if state.phase != "idle" else ""),
-        active=service.pulse().active if service.exists() else None,
+        active=pulse.active if pulse else None,
+        restarts=pulse.restarts if pulse else None,
         delivers=output.delivered if output else None,
         platform=platform.machine(),
         python=python_of(machine.places),

@@ -1,5 +1,6 @@
 """Carries a rollout out: begins nodes as the plan allows, records each end, and stops in time."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -14,6 +15,7 @@ from provisioning.update.rollout import (
     Entry,
     Limits,
     cancelled,
+    current_wave,
     is_over,
     startable,
     too_many_failures,
@@ -54,6 +56,31 @@ def control_of(record: Path) -> Control:
     return Control(record.with_name(f"{record.name}.wish"))
 
 
+class Gate(Struct, frozen=True, kw_only=True):
+    """What stands between two waves: time to show what a release does later, and a second look.
+
+    `look` returns how an updated node stands when it is not well any more, else None. The clock is
+    a port, so that hours can be tested.
+    """
+
+    look: Callable[[Place], Entry | None]
+    soak_s: float = 0.0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+class Around(Struct, frozen=True, kw_only=True):
+    """What a run has to do with others: whoever shows it, steers it, and guards its waves.
+
+    `changed` is called after each change. What the operator wishes stands beside the record, unless
+    `wish` tells it. Between two waves stands the `gate`, if there is one.
+    """
+
+    changed: Callable[[], None] = lambda: None
+    wish: Callable[[], Wish] | None = None
+    gate: Gate | None = None
+
+
 class Engine:
     """One run of a rollout. What was under way when the last run died is done again."""
 
@@ -63,20 +90,19 @@ class Engine:
         plan: Plan,
         limits: Limits,
         turn: Callable[[Place], Entry],
-        changed: Callable[[], None] = lambda: None,
-        wish: Callable[[], Wish] | None = None,
+        around: Around | None = None,
     ) -> None:
-        """`turn` updates a node, in a thread of the pool; `changed` is called after each change.
-
-        What the operator wishes stands beside the record, unless `wish` tells it.
-        """
+        """`turn` updates a node, in a thread of the pool."""
+        around = around or Around()
         self._record = record
         self._plan = plan
         self._limits = limits
         self._turn = turn
-        self._changed = changed
-        self._wish = wish or control_of(record.file).wish
+        self._changed = around.changed
+        self._wish = around.wish or control_of(record.file).wish
         self._under_way: dict[Future[Entry], Place] = {}
+        self._gate = around.gate
+        self._passed = 0  # waves that the gate let through; looked at anew after a resumption
 
     def run(self) -> None:
         """Run until all is done, stopped, aborted or paused. Raises RecordError."""
@@ -93,15 +119,44 @@ class Engine:
     def _loop(self, pool: ThreadPoolExecutor) -> None:
         while True:
             wish = self._wish()
-            if not wish:
+            if not wish and self._open(pool):
                 for place in startable(self._plan, self._record.entries, self._limits):
                     self._set(place.name, Entry("in-progress"))
                     self._under_way[pool.submit(self._turn, place)] = place
-            if not self._under_way and (wish or is_over(*self._now())):
+            if not self._under_way and (wish or (self._open(pool) and is_over(*self._now()))):
                 self._end(wish)
                 return
             done = wait(self._under_way, timeout=_LOOK_S, return_when=FIRST_COMPLETED).done
             self._collect(done)
+
+    def _open(self, pool: ThreadPoolExecutor) -> bool:
+        """Tell whether the current wave may be begun: the one before was looked at again."""
+        wave = current_wave(self._plan, self._record.entries)
+        if self._gate is None or wave <= self._passed or self._under_way:
+            return self._gate is None or wave <= self._passed
+        if not self._soaked(self._gate):
+            return False
+        updated = [
+            place
+            for place in self._plan.order
+            if (entry := self._record.entries[place.name]).state == "success" and entry.changed
+        ]
+        for place, trouble in zip(updated, pool.map(self._gate.look, updated), strict=True):
+            if trouble is not None:
+                self._set(place.name, trouble)
+        self._passed = wave
+        return True
+
+    def _soaked(self, gate: Gate) -> bool:
+        """Wait as long as a wave is watched; False when the operator wishes something else."""
+        end_s = gate.clock() + gate.soak_s
+        self._record.note(f"the wave is watched for {gate.soak_s:g} s")
+        self._changed()
+        while gate.clock() < end_s:
+            if self._wish():
+                return False
+            gate.sleep(min(_LOOK_S, end_s - gate.clock()))
+        return True
 
     def _collect(self, done: set[Future[Entry]]) -> None:
         for future in done:

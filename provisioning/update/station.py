@@ -19,14 +19,14 @@ from provisioning.inventory import Node
 from provisioning.listen import BrokerAccess
 from provisioning.register import Register
 from provisioning.update.air import on_air
-from provisioning.update.engine import Engine, Wish, control_of
+from provisioning.update.engine import Around, Engine, Gate, Wish, control_of
 from provisioning.update.errors import PlanError, RecordError, UnreachableError
 from provisioning.update.link import SSH_PORT, FabricSession, Way, connected
 from provisioning.update.plan import Place
 from provisioning.update.record import Head, Record
 from provisioning.update.rollout import FAILURES, Entry
 from provisioning.update.show import live_view, plan_table, summary_of
-from provisioning.update.turn import Connect
+from provisioning.update.turn import Connect, look_again
 
 FOLDER = Path("rollouts")
 Calm = Callable[[str, float], str]
@@ -58,6 +58,7 @@ class Run(Struct, frozen=True, kw_only=True):
     resume: bool = False
     plan_only: bool = False
     json: bool = False
+    wave_soak_s: float = 0.0
     broker: BrokerAccess | None = None
     """Where wishes and guests are heard besides; None: nowhere."""
 
@@ -95,7 +96,16 @@ def roll_out(
             def calm(name: str, within_s: float) -> str:
                 return air.wait_quiet(name, within_s, wish)
 
-            _carry_out(record, lambda place: turn(place, connect, calm), wish, json=run.json)
+            releases = {*head.releases.values()}
+            gate = Gate(
+                look=lambda place: look_again(place, connect, releases), soak_s=run.wave_soak_s
+            )
+            _carry_out(
+                record,
+                lambda place: turn(place, connect, calm),
+                Around(wish=wish, gate=gate if run.action == "update" else None),
+                json=run.json,
+            )
 
 
 @contextmanager
@@ -132,7 +142,11 @@ def places_of(chosen: Sequence[Node], bench: str = "") -> list[Place]:
 
 
 def _carry_out(
-    record: Record, turn: Callable[[Place], Entry], wish: Callable[[], Wish], *, json: bool
+    record: Record,
+    turn: Callable[[Place], Entry],
+    around: Around,
+    *,
+    json: bool,
 ) -> None:
     head = record.begun()
     lock = threading.Lock()
@@ -142,7 +156,8 @@ def _carry_out(
             with lock:
                 screen.update(live_view(record), refresh=True)
 
-        Engine(record, head.plan, head.limits, turn, changed, wish).run()
+        around = msgspec.structs.replace(around, changed=changed)
+        Engine(record, head.plan, head.limits, turn, around).run()
     summary = summary_of(record)
     if json:
         print(msgspec.json.encode(summary).decode())  # noqa: T201 - the command's answer

@@ -66,6 +66,7 @@ _HELP = {
         "confirm-within": "Seconds after which a node takes an unconfirmed release back.",
         "soak": "Seconds for which a node watches a new release before anybody else does.",
         "url": "Let nodes fetch it there by themselves; {file} stands for the bundle's name.",
+        "wave-soak": "Seconds for which a wave is watched before the next one is begun.",
         "quiet-within": "Wait so many seconds until a node has no guests; needs --broker.",
         "pause": "Let the rollout of --record begin no more nodes; it can be resumed.",
         "abort": "Let the rollout of --record end where it is, for good.",
@@ -81,6 +82,7 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
     tolerate: int = 0,
     confirm_within: float = 300.0,
     soak: float = 20.0,
+    wave_soak: float = 60.0,
     quiet_within: float = 0.0,
     url: str = "",
     inventory: str = str(INVENTORY_FILE),
@@ -130,6 +132,7 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
                 resume=resume,
                 plan_only=plan,
                 json=json,
+                wave_soak_s=wave_soak,
                 broker=air,
             ),
             lambda place, connect, calm: update_node(

@@ -76,6 +76,36 @@ def roll_back_node(place: Place, connect: Connect, releases: Container[str]) -> 
     return Entry("success", f"has {outcome.confirmed[:_DIGITS]} again", changed=outcome.changed)
 
 
+def look_again(place: Place, connect: Connect, releases: Container[str]) -> Entry | None:
+    """Return how a node stands that was updated a while ago and is not well any more; else None.
+
+    A release under which the agent crashes or ended is taken back. That the broker is not reached
+    may have another reason for many nodes at once: it stops the rollout, and is left for a person.
+    """
+    try:
+        with connect(place) as session:
+            now = session.status()
+            if now.confirmed not in releases:
+                return Entry("rolled-back", now.message or "the release is not on it any more")
+            why = _late_trouble(now)
+            if why:
+                session.rollback(now.confirmed)
+                return Entry("rolled-back", f"after its update: {why}")
+    except UnreachableError as error:
+        return Entry("unreachable", f"not met again after its update: {error}")
+    except NodeError as error:
+        return Entry("failed", f"after its update: {error}")
+    if now.delivers is False:
+        return Entry("failed", "after its update: it reaches no broker any more")
+    return None
+
+
+def _late_trouble(now: Standing) -> str:
+    if now.active is False:
+        return "its agent does not run any more"
+    return f"its agent crashed {now.restarts} times" if now.restarts else ""
+
+
 def _update(
     place: Place, session: Session, before: Standing, connect: Connect, orders: Orders
 ) -> Entry:

@@ -17,7 +17,7 @@ from node.settings import Hotspot
 from provisioning.__main__ import main
 from provisioning.listen import BrokerAccess, listening
 from provisioning.update.air import Air, on_air, say_wish, wish_topic
-from provisioning.update.engine import Engine
+from provisioning.update.engine import Around, Engine
 from provisioning.update.errors import PutOffError
 from provisioning.update.plan import Place, make_plan
 from provisioning.update.record import Head, Record
@@ -68,7 +68,7 @@ def test_a_retained_wish_is_obeyed_and_then_taken_away(
                 until(lambda: air.wish() == wish, "the wish")
             return Entry("success")
 
-        Engine(record, PLAN, Limits(parallel=1), turn, wish=air.wish).run()
+        Engine(record, PLAN, Limits(parallel=1), turn, Around(wish=air.wish)).run()
         counts = Counter(entry.state for entry in record.entries.values())
         assert counts["success"] == 4
         assert counts["pending" if wish == "pause" else "cancelled"] == 36

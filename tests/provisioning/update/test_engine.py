@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from services.waiting import until
 
-from provisioning.update.engine import Engine, control_of
+from provisioning.update.engine import Around, Engine, Gate, control_of
 from provisioning.update.plan import Place, Plan, make_plan
 from provisioning.update.record import Head, Record
 from provisioning.update.rollout import Entry, Limits
@@ -107,6 +108,72 @@ def test_the_operator_pauses_or_ends_it(tmp_path: Path, wish: str) -> None:
     control_of(file).set("")
     entries = run(file, Turn())
     assert (Counter(e.state for e in entries.values())["success"] == 40) == (wish == "pause")
+
+
+class Hours:
+    """A clock on which nobody really waits."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def gated(
+    file: Path, turn: "Turn", look: Callable[[Place], Entry | None], clock: Hours, soak_s: float
+) -> dict[str, Entry]:
+    gate = Gate(look=look, soak_s=soak_s, clock=lambda: clock.now_s, sleep=clock.sleep)
+    with Record(file) as record:
+        if record.head is None:
+            record.begin(head())
+        Engine(record, PLAN, record.begun().limits, turn, Around(gate=gate)).run()
+        return dict(record.entries)
+
+
+def test_a_release_that_breaks_an_hour_later_stays_with_the_canary(tmp_path: Path) -> None:
+    clock, turn = Hours(), Turn()
+    broken = Entry("rolled-back", "after its update: its agent crashed 1 times")
+    entries = gated(
+        tmp_path / "r", turn, lambda _: broken if clock.now_s >= 3600 else None, clock, 2 * 3600
+    )
+    assert len(turn.begun) == 1
+    assert Counter(entry.state for entry in entries.values()) == {"rolled-back": 1, "cancelled": 39}
+
+
+def test_every_wave_is_looked_at_again_before_the_next(tmp_path: Path) -> None:
+    clock, turn = Hours(), Turn()
+    looks: list[tuple[float, str]] = []
+
+    def look(place: Place) -> None:
+        looks.append((clock.now_s, place.name))
+
+    entries = gated(tmp_path / "r", turn, look, clock, 600)
+    assert {entry.state for entry in entries.values()} == {"success"}
+    # 1 node, 5 %, 25 % (1 % of 40 is one node as well): three gates, ten minutes each.
+    counts = Counter(round(at_s) for at_s, _ in looks)
+    assert counts == {600: 1, 1200: 2, 1800: 10}
+
+
+def test_the_operator_does_not_wait_for_a_gate(tmp_path: Path) -> None:
+    file, clock, turn = tmp_path / "r", Hours(), Turn()
+    control_of(file).set("")
+    sleep = clock.sleep
+
+    def pausing(seconds: float) -> None:
+        sleep(seconds)
+        if clock.now_s > 60:
+            control_of(file).set("pause")
+
+    clock.sleep = pausing  # type: ignore[method-assign]
+    entries = gated(file, turn, lambda _: None, clock, 3600)
+    assert clock.now_s < 70
+    assert Counter(entry.state for entry in entries.values()) == {"success": 1, "pending": 39}
+    # Resumed, the gate stands there again.
+    control_of(file).set("")
+    clock.sleep = sleep  # type: ignore[method-assign]
+    entries = gated(file, turn, lambda _: None, clock, 10)
+    assert {entry.state for entry in entries.values()} == {"success"}
 
 
 # The controller of the test below: its turns are noted in a file of their own.

@@ -78,6 +78,7 @@ def inventory(fleet: NodeFleet, folder: Path, register: Register) -> list[str]:
         f"--audit={folder / 'audit.jsonl'}",
         "--soak=1",
         "--confirm-within=60",
+        "--wave-soak=0",
         "--json",
     ]
 
