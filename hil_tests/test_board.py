@@ -28,7 +28,7 @@ def test_opening_the_box_is_told(node: Bench, hands: HandsProtocol) -> None:
         node.traffic.wait_for(
             "event/tamper",
             since=mark,
-            timeout_seconds=60,
+            timeout_seconds=120,
             that=lambda heard, opened=opened: heard.data()["opened"] is opened,  # type: ignore[misc]
         )
 
@@ -40,7 +40,7 @@ def test_a_press_is_told(node: Bench, hands: HandsProtocol, press: str, seconds:
     time.sleep(seconds)  # a finger's
     hands.press(down=False)
     told = node.traffic.wait_for(
-        "event/button", since=mark, timeout_seconds=60, that=lambda _: True
+        "event/button", since=mark, timeout_seconds=120, that=lambda _: True
     )
     assert told.data()["press"] == press
 
@@ -55,5 +55,5 @@ def test_the_lamp_says_how_it_is(node: Bench, hands: HandsProtocol) -> None:
     assert read_lamp(hands.watch_lamp(9)) == "working"
     mark = node.traffic.count()
     node.traffic.command(NODE, encode_command(Identify(id="lamp", seconds=8)))
-    node.traffic.wait_for("reply", since=mark, timeout_seconds=60, that=lambda _: True)
+    node.traffic.wait_for("reply", since=mark, timeout_seconds=120, that=lambda _: True)
     assert read_lamp(hands.watch_lamp(3)) == "identify"

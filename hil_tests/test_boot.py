@@ -31,7 +31,7 @@ def test_the_console_shows_no_trouble(node: Bench) -> None:
 def test_measurements_arrive_without_a_hole(node: Bench) -> None:
     mark = node.traffic.count()
     latest = node.traffic.wait_for(
-        "camera", since=mark, timeout_seconds=90, that=lambda heard: not heard.envelope.historical
+        "camera", since=mark, timeout_seconds=180, that=lambda heard: not heard.envelope.historical
     )
     seqs = sorted(
         {

@@ -15,7 +15,7 @@ def test_frames_arrive_and_are_fresh(node: Bench) -> None:
     second = next_frame(node, mark)
     assert first != second, "the picture stands still"
     measured = node.traffic.wait_for(
-        "camera", since=mark, timeout_seconds=60, that=lambda heard: bool(heard.data()["running"])
+        "camera", since=mark, timeout_seconds=120, that=lambda heard: bool(heard.data()["running"])
     )
     assert measured.data()["frame_age_seconds"] < _AGE_SECONDS_MAX  # type: ignore[operator]
 

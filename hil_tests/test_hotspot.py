@@ -50,7 +50,7 @@ def test_the_node_counts_its_guests(node: Bench, joined: dict[str, str]) -> None
     told = node.traffic.wait_for(
         "wifi",
         since=node.traffic.count(),
-        timeout_seconds=60,
+        timeout_seconds=120,
         that=lambda heard: heard.data()["stations_count"] == len(joined),
     )
     stations = told.data()["stations"]

@@ -13,6 +13,7 @@ from hil_tests.bench.protocols import HandsProtocol, Look
 
 _MODULE = "/run/gpio-simulator.ko"
 _CONFIG = "/sys/kernel/config/gpio-sim/simpul"
+_SET_UP_SECONDS = 180.0  # an emulated node on a busy machine
 _LINES_COUNT = 54  # as on a Raspberry Pi 4
 # gpiozero asks what Pi it runs on before it knows a pin by its number: a Pi 4, model B.
 _WATCH = """
@@ -61,7 +62,7 @@ class KernelHands(Driver, HandsProtocol):
         """Bring the module, make the chip."""
         (release,) = self.command.run_check("uname -r")
         self.files.put(str(gpio_module(release)), _MODULE)
-        self.command.run_check(_SET_UP)
+        self.command.run_check(_SET_UP, timeout=_SET_UP_SECONDS)
         (device,) = self.command.run_check(f"cat {_CONFIG}/dev_name")
         (chip,) = self.command.run_check(f"cat {_CONFIG}/bank/chip_name")
         self._lines = Path("/sys/devices/platform") / device.strip() / chip.strip()

@@ -26,7 +26,7 @@ class KernelHeat(Driver, HeatProtocol):
         """Load the module."""
         (release,) = self.command.run_check("uname -r")
         self.files.put(str(thermal_module(release)), _MODULE)
-        self.command.run_check(f"lsmod | grep -q '^cpu_thermal' || insmod {_MODULE}")
+        self.command.run_check(f"lsmod | grep -q '^cpu_thermal' || insmod {_MODULE}", timeout=120)
 
     @Driver.check_active
     def heat(self, celsius: float) -> None:

@@ -35,7 +35,7 @@ class NamespacePhones(Driver, PhonesProtocol):
     def on_activate(self) -> None:
         """Bring the script, and give each phone its radio."""
         text = shlex.quote(_SCRIPT.read_text(encoding="ascii"))
-        self.command.run_check(f"printf %s {text} > {_PLACE} && chmod 755 {_PLACE}")
+        self.command.run_check(f"printf %s {text} > {_PLACE} && chmod 755 {_PLACE}", timeout=120)
         for name, radio in self.radios.items():
             self._do(name, "take", radio)
         if self.internet_interface:

@@ -146,7 +146,9 @@ class NodeStrategy(Strategy):
         for path, content in plan.files().items():
             folder, quoted = shlex.quote(str(Path(path).parent)), shlex.quote(path)
             text = shlex.quote(content.decode())
-            self.shell.run_check(f"mkdir -p {folder} && printf %s {text} > {quoted}")
+            self.shell.run_check(
+                f"mkdir -p {folder} && printf %s {text} > {quoted}", timeout=_SSH_SECONDS
+            )
         for command in plan.commands:
             self.shell.run_check(command, timeout=_SSH_SECONDS)
         plan.await_birth(_BOOT_SECONDS)
