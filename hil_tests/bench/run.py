@@ -1,6 +1,5 @@
 """One run of the suite on one bench: its broker, its keys, its node, and what is kept of it."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -113,20 +112,26 @@ def opened(target: Target, image: Callable[[], Path], folder: Path) -> Iterator[
         room = stack.enter_context(TemporaryDirectory(prefix="simpul-bench-"))
         keys = make_keys(Path(room) / "keys")
         seed = make_seed(Node(name=NODE), keys.parts, "unused")
-        started = time.monotonic()
+        marks = [0]
+
+        def files() -> Mapping[str, bytes]:
+            marks.append(traffic.count())
+            return _files(target, f"{BROKER_ADDRESS}:{broker.port}", features)
 
         def await_birth(seconds: float) -> None:
-            def online(heard: object) -> bool:
-                return bool(heard.data()["online"]) and heard.mono >= started  # type: ignore[attr-defined]
-
-            traffic.wait_for("state", since=0, timeout_seconds=seconds, that=online)
+            traffic.wait_for(
+                "state",
+                since=marks[-1],
+                timeout_seconds=seconds,
+                that=lambda heard: bool(heard.data()["online"]),
+            )
 
         strategy.plan = Plan(
             image=image(),
             seed=seed.files,
             private_key=keys.private_key,
             helpers=tuple(_helpers(target)),
-            files=lambda: _files(target, f"{BROKER_ADDRESS}:{broker.port}", features),
+            files=files,
             commands=_commands(features),
             await_birth=await_birth,
         )
@@ -159,7 +164,7 @@ def _commands(features: frozenset[str]) -> tuple[str, ...]:
     commands = [
         # The interface that leads to the bench has another name on each board.
         f'sed -i "s/@UPLINK@/$({named})/" /etc/simpul/node.toml',
-        "systemctl reset-failed; systemctl start simpul-node",
+        "systemctl reset-failed; systemctl restart simpul-node",
     ]
     if "hotspot" in features:
         commands.append(RESTART_HOTSPOT)
