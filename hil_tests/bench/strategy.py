@@ -81,7 +81,7 @@ class NodeStrategy(Strategy):
         wanted = Status(status)
         if wanted is self.status or (wanted, self.status) == (Status.PROVISIONED, Status.RELEASED):
             return
-        if self.failures_count >= _FAILURES_MAX:
+        if self.failures_count >= _FAILURES_MAX and wanted is not Status.OFF:
             raise StrategyError(f"the node failed {self.failures_count} times; see the first one")
         try:
             self._pass_to(wanted)

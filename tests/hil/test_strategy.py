@@ -1,5 +1,6 @@
 """A node's way through its states, with a real sshd as the node's and a board of paper."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -111,3 +112,20 @@ def test_without_a_plan_nothing_is_flashed(way: NodeStrategy) -> None:
     way.plan = None
     with pytest.raises(StrategyError, match="nothing was planned"):
         way.transition("flashed")
+
+
+def test_a_node_that_keeps_failing_is_given_up(way: NodeStrategy) -> None:
+    assert way.plan is not None
+
+    def never(_seconds: float) -> None:
+        raise TimeoutError("no birth")
+
+    way.plan = dataclasses.replace(way.plan, await_birth=never)
+    for _ in range(2):
+        with pytest.raises(TimeoutError, match="no birth"):
+            way.transition("provisioned")
+    with pytest.raises(StrategyError, match="failed 2 times"):
+        way.transition("provisioned")
+    assert way.power.asked == [*BOOTED, *BOOTED], "each try began with a new card"
+    way.transition("off")
+    assert way.power.asked[-1] == "off"
