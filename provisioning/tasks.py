@@ -12,8 +12,10 @@ from rich.live import Live
 
 from provisioning.demo.run import Demo, run_demo
 from provisioning.fleet import Fleet
-from provisioning.inventory import INVENTORY_FILE, nodes
+from provisioning.inventory import INVENTORY_FILE
+from provisioning.inventory import nodes as listed
 from provisioning.listen import BrokerAccess, listening
+from provisioning.register import REGISTER_FILE
 from provisioning.table import fleet_json, fleet_table, nodes_json, nodes_table
 
 _BROKER_VARIABLE = "SIMPUL_BROKER"
@@ -55,23 +57,53 @@ def list_nodes(
     json: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
 ) -> None:
     """List the nodes of the inventory: name, place, site and address."""
-    known = nodes(Path(inventory))
+    known = listed(Path(inventory))
     if json:
         print(nodes_json(known))  # noqa: T201 - the command's answer
         return
     Console().print(nodes_table(known))
 
 
-@task(help={**_ACCESS_HELP, "json": "Print JSON."})
-def status(
+@task(
+    help={
+        **_ACCESS_HELP,
+        "drift": "Tell instead what differs from inventory, playbooks and rollouts; exit 3 if any.",
+        "nodes": "With --drift only these, with commas between.",
+        "inventory": f"Else {INVENTORY_FILE}.",
+        "register": f"The host keys of the nodes, for --drift; else {REGISTER_FILE}.",
+        "identity": "Your SSH key, for --drift; else your agent's.",
+        "json": "Print JSON.",
+    }
+)
+def status(  # noqa: PLR0913, PLR0917 - the options of a command line
     _context: Context,
     broker: str = "",
     ca: str = "",
     certificate: str = "",
     key: str = "",
-    json: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
+    drift: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
+    nodes: str = "",
+    inventory: str = str(INVENTORY_FILE),
+    register: str = str(REGISTER_FILE),
+    identity: str = "",
+    json: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> None:
     """Show every node as the broker's retained messages tell it."""
+    if drift:
+        from provisioning.drift.command import Sides, tell_drift  # noqa: PLC0415 - imports Fabric
+
+        asked = broker or os.environ.get(_BROKER_VARIABLE)
+        tell_drift(
+            Sides(
+                inventory=Path(inventory),
+                register=Path(register),
+                identity=identity,
+                names=nodes,
+                broker=_access(broker, ca, certificate, key) if asked else None,
+            ),
+            json=json,
+        )
+        return
     fleet = Fleet()
     with listening(_access(broker, ca, certificate, key), ("state", "frame"), fleet.hear):
         time.sleep(_RETAINED_SECONDS)  # the broker does not say when the last retained one is out

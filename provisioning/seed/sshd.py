@@ -15,9 +15,11 @@ PermitRootLogin prohibit-password
 X11Forwarding no
 """
 # Whole command lines without any word of the caller's: sudoers(5) compares them exactly.
+REBOOT = "/usr/bin/systemctl reboot"
 _PROGRAM = "/opt/simpul/current/bin/simpul-node"
 _SUDOERS = f"""\
 technician ALL=(root) NOPASSWD: {_PROGRAM} enrol request, {_PROGRAM} enrol install
+technician ALL=(root) NOPASSWD: {REBOOT}
 """
 
 

@@ -109,6 +109,11 @@ class FabricSession:
             done = self._connection.run(
                 command, hide=True, warn=True, in_stream=False, timeout=timeout_s
             )
+        if done.exited < 0:
+            # No exit status came: the connection was cut, and the installer may well go on.
+            raise UnreachableError(
+                f"{self._connection.host}: the connection ended before the answer"
+            )
         try:
             return msgspec.json.decode(done.stdout, type=kind)
         except msgspec.MsgspecError as error:

@@ -11,6 +11,7 @@ from services.provisioned import HUB, NODE, Station
 WHY_NOT = why_no_server() or why_no_namespaces()
 pytestmark = [
     pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT),
+    pytest.mark.long,
     pytest.mark.timeout(900),
 ]
 BROUGHT = (

@@ -72,6 +72,58 @@ def test_it_verifies(city: "City") -> None:
     assert (played.status, played.changed) == (0, {HUB: 0, NODE: 0}), played.said[-6000:]
 
 
+def installed(city: "City") -> dict[str, object]:
+    """Return what the node's installer says of itself."""
+    program = "/opt/simpul/current/bin/simpul-node"
+    told: dict[str, object] = json.loads(
+        city.system.run(program, "install", "status", "--json").stdout
+    )
+    return told
+
+
+def test_a_new_release_comes_and_goes_by_playbooks(city: "City") -> None:
+    first = str(installed(city)["confirmed"])
+    city.station.release(2)
+    played = city.play("update.yml", "--check")
+    assert (played.status, installed(city)["confirmed"]) == (0, first), played.said[-6000:]
+    played = city.play("update.yml")
+    assert played.status == 0, played.said[-6000:]
+    now = installed(city)
+    assert (now["status"], now["counter"], now["active"]) == ("idle", 2, True)
+    played = city.play("update.yml")
+    assert (played.status, played.changed) == (0, {NODE: 0}), played.said[-6000:]
+    second = f"rollback_leaving={now['confirmed']}"
+    for changed in (1, 0):
+        played = city.play("rollback.yml", "-e", second)
+        assert (played.status, played.changed) == (0, {NODE: changed}), played.said[-6000:]
+    assert installed(city)["confirmed"] == first
+    # Whoever went back is not brought forward again by the playbook that mends drift.
+    played = city.play("site.yml", "--tags", "release")
+    assert (played.status, played.changed) == (0, {NODE: 0}), played.said[-6000:]
+
+
+def test_a_rollback_from_nowhere_is_refused(city: "City") -> None:
+    before = installed(city)["confirmed"]
+    played = city.play("rollback.yml", "-e", "rollback_leaving=newest")
+    assert played.status != 0
+    assert "name the release to leave by its hash" in played.said
+    assert installed(city)["confirmed"] == before
+
+
+def test_the_units_are_on_as_in_an_image(city: "City") -> None:
+    units = ("node.service", "install.service", "unprovisioned.service", "hotspot.target")
+    names = [f"simpul-{unit}" for unit in units]
+    enabled = city.system.run("systemctl", "is-enabled", *names, check=False).stdout.split()
+    assert enabled == ["enabled"] * len(names)
+    lamp = city.system.run("systemctl", "is-enabled", "simpul-lamp.service", check=False)
+    assert lamp.stdout.strip() == "disabled"
+    # What systemd would start at a boot: the agent is in it, and nothing drops it.
+    planned = city.system.run(
+        "systemd-analyze", "verify", "--man=no", "simpul-node.service", check=False
+    )
+    assert "simpul" not in planned.stderr, planned.stderr
+
+
 def test_a_node_speaks_for_itself_only(city: "City") -> None:
     client = city.station.client("pasar-horas")
     words = ("-V", "mqttv5", "-q", "1", "-m", "{}", "-t")

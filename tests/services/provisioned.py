@@ -166,22 +166,25 @@ cp {self.folder}/host.pub etc/ssh/ssh_host_ed25519_key.pub
         """Run a playbook of the project; `within` stands before the command (a network)."""
         line = [*within, str(Path(sys.executable).with_name("ansible-playbook"))]
         line += [str(ROOT / "playbooks" / playbook), "-i", str(self.folder / "inventory.ini")]
-        done = subprocess.run(
-            [*line, f"--private-key={self.key}", *words],
-            check=False,
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "ANSIBLE_HOME": str(self.folder / "a"),
-                # Else a connection left open to another city's hub would be taken for this one's.
-                "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "c"),
-                "ANSIBLE_NOCOLOR": "1",
-            },
-            capture_output=True,
-            text=True,
-        )
+        done = self._run([*line, f"--private-key={self.key}", *words])
         changed = {each["host"]: int(each["changed"]) for each in _RECAP.finditer(done.stdout)}
         return Played(done.returncode, changed, done.stdout + done.stderr)
+
+    def simpul(self, *words: str, within: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run the command `simpul` at this station; `within` stands before it (a network)."""
+        return self._run([*within, sys.executable, "-m", "provisioning", *words])
+
+    def _run(self, line: list[str]) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "ANSIBLE_HOME": str(self.folder / "a"),
+            # Else a connection left open to another city's hub would be taken for this one's.
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "c"),
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        return subprocess.run(
+            line, check=False, cwd=ROOT, env=environment, capture_output=True, text=True
+        )
 
 
 def _call(*command: str) -> None:

@@ -1,0 +1,1 @@
+"""Tells where nodes differ from what inventory, playbooks and rollouts say that they are."""

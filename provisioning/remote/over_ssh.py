@@ -1,0 +1,150 @@
+"""Helps nodes over SSH as the technician: reads their journal, opens a shell, starts them anew."""
+
+import re
+import shlex
+import subprocess
+import time
+from collections.abc import Callable
+
+from fabric import Connection
+from msgspec import Struct
+
+from provisioning.enrol.connection import Reach, Trust, ssh_options
+from provisioning.remote.errors import RemoteError, SilentError
+from provisioning.seed.sshd import REBOOT
+from provisioning.update.errors import UnreachableError
+from provisioning.update.link import Way, opened, translated
+
+_UNIT = re.compile(r"[A-Za-z0-9@._*:-]*")
+_TIMEOUT_S = 60
+_POLL_S = 2.0
+_SSH_FAILED = 255  # ssh(1)
+_SAID_CHARACTERS_MAX = 500
+# The boot, and the first process of this start: a container's boot is its machine's.
+_START = "cat /proc/sys/kernel/random/boot_id && cut -d ' ' -f 22 /proc/1/stat"
+
+
+class Journal(Struct, frozen=True, kw_only=True):
+    """Which lines of the journal are wanted (journalctl(1)); no unit is the whole system."""
+
+    unit: str = "simpul-*"
+    lines: int = 100
+    since: str = ""
+    priority: str = ""
+    follow: bool = False
+
+
+def journal_command(journal: Journal) -> str:
+    """Return the command for the node's shell. Raises RemoteError for what is no unit."""
+    if not _UNIT.fullmatch(journal.unit):
+        raise RemoteError(f"{journal.unit!r} is no unit; write one such as simpul-node.service")
+    words = ["journalctl", "--no-pager", "--output=short-iso", f"--lines={journal.lines}"]
+    if journal.unit:
+        words.append(f"--unit={journal.unit}")
+    if journal.since:
+        words.append(f"--since={journal.since}")
+    if journal.priority:
+        words.append(f"--priority={journal.priority}")
+    if journal.follow:
+        words.append("--follow")
+    return shlex.join(words)
+
+
+def read_journal(way: Way, journal: Journal, tell: Callable[[str], None]) -> None:
+    """Tell every line; with `follow` until Ctrl-C. Raises RemoteError, UnreachableError."""
+    with opened(way) as connection, translated(way.host):
+        _run(connection, journal_command(journal), tell, follow=journal.follow)
+
+
+def open_shell(node: str, way: Way) -> int:
+    """Give the terminal to a shell on the node, by ssh(1); return the shell's exit status.
+
+    ssh(1), unlike Fabric, is a whole terminal: the size of the window, Ctrl-C, every key. It is
+    told the same pinned keys, and believes no other. Raises UnreachableError.
+    """
+    known = "".join(f"{node} {key}\n" for key in way.host_keys)
+    reach = Reach(host=way.host, port=way.port, user=way.user, identity_file=way.identity_file)
+    with ssh_options(reach, node, Trust(known_hosts=known.encode(), krl=b"")) as options:
+        line = ["ssh", *options, "-t", "-p", str(way.port), "-l", way.user, "--", way.host]
+        done = subprocess.run(line, check=False)
+    if done.returncode == _SSH_FAILED:
+        raise UnreachableError(f"{node}: ssh could not stay connected to {way.host}; see above")
+    return done.returncode
+
+
+def reboot(way: Way, within_s: float) -> float:
+    """Start the node anew; return after how many seconds it was back.
+
+    Raises UnreachableError when it did not answer before, RemoteError when it refuses, and
+    SilentError when it is not back in time.
+    """
+    with opened(way) as connection, translated(way.host):
+        before = _start_of(connection)
+        begun_mono = time.monotonic()
+        _order_reboot(connection)
+    while (elapsed_s := time.monotonic() - begun_mono) < within_s:
+        time.sleep(_POLL_S)  # a node that comes back tells nobody
+        try:
+            with opened(way) as connection, translated(way.host):
+                if _start_of(connection) != before:
+                    return round(time.monotonic() - begun_mono, 1)
+        except UnreachableError:
+            continue
+    raise SilentError(
+        f"belum kembali / not back after {elapsed_s:.0f} s; it may still come: simpul status"
+    )
+
+
+def _order_reboot(connection: Connection) -> None:
+    try:
+        with translated(str(connection.host)):
+            done = connection.run(
+                f"sudo -n {REBOOT}", hide=True, warn=True, in_stream=False, timeout=_TIMEOUT_S
+            )
+    except UnreachableError:
+        return  # it went down faster than it answered
+    # Below 0: the connection was cut before the command had ended.
+    if done.exited > 0:
+        raise RemoteError(f"it refuses: {done.stderr.strip()[-_SAID_CHARACTERS_MAX:]}")
+
+
+def _start_of(connection: Connection) -> str:
+    done = connection.run(_START, hide=True, in_stream=False, timeout=_TIMEOUT_S)
+    return str(done.stdout)
+
+
+def _run(
+    connection: Connection, command: str, tell: Callable[[str], None], *, follow: bool
+) -> None:
+    lines = _Lines(tell)
+    done = connection.run(
+        command,
+        hide="stderr",
+        warn=True,
+        in_stream=False,
+        out_stream=lines,
+        timeout=None if follow else _TIMEOUT_S,
+    )
+    lines.end()
+    if done.failed:
+        raise RemoteError(done.stderr.strip()[-_SAID_CHARACTERS_MAX:] or "journalctl failed")
+
+
+class _Lines:
+    """A stream for Fabric that tells whole lines as they come."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._rest = ""
+
+    def write(self, text: str) -> None:
+        *whole, self._rest = (self._rest + text).split("\n")
+        for line in whole:
+            self._tell(line)
+
+    def flush(self) -> None:
+        """Keep what is no whole line yet."""
+
+    def end(self) -> None:
+        if self._rest:
+            self._tell(self._rest)
