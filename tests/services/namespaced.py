@@ -69,6 +69,10 @@ class NamespacedSystem:
         """What stands before a command of this machine that is to use the system's network."""
         return ["nsenter", "--net", f"--target={self.pid}"]
 
+    def ended(self) -> bool:
+        """Tell whether the system's first process has ended, as after its power-off."""
+        return self._process is None or self._process.poll() is not None
+
     def close(self) -> None:
         """Kill everything in it, and remove its control group."""
         if self._process is None:
