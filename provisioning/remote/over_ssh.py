@@ -60,13 +60,16 @@ def open_shell(node: str, way: Way) -> int:
     """Give the terminal to a shell on the node, by ssh(1); return the shell's exit status.
 
     ssh(1), unlike Fabric, is a whole terminal: the size of the window, Ctrl-C, every key. It is
-    told the same pinned keys, and believes no other. Raises UnreachableError.
+    told the same pinned keys, and believes no other. Raises UnreachableError, RemoteError.
     """
     known = "".join(f"{node} {key}\n" for key in way.host_keys)
     reach = Reach(host=way.host, port=way.port, user=way.user, identity_file=way.identity_file)
     with ssh_options(reach, node, Trust(known_hosts=known.encode(), krl=b"")) as options:
         line = ["ssh", *options, "-t", "-p", str(way.port), "-l", way.user, "--", way.host]
-        done = subprocess.run(line, check=False)
+        try:
+            done = subprocess.run(line, check=False)
+        except FileNotFoundError as error:
+            raise RemoteError("ssh is missing; apt-get install openssh-client") from error
     if done.returncode == _SSH_FAILED:
         raise UnreachableError(f"{node}: ssh could not stay connected to {way.host}; see above")
     return done.returncode
