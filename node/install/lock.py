@@ -28,6 +28,18 @@ def held(lock: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         os.close(handle)
 
 
+def is_held(lock: Path) -> bool:
+    """Tell whether an installer works now; False too where one may not look."""
+    try:
+        handle = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _taken(handle)
+    finally:
+        os.close(handle)
+
+
 def _taken(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -56,7 +56,8 @@ class Standing(Outcome, frozen=True, kw_only=True):
 
     `active`: the agent's service runs; `restarts`: how often it had to be started again by itself;
     `delivers`: its last run brought something to a broker. Each is None where it cannot be told.
-    `platform` and `python` say which bundles are for this node.
+    `busy`: an installer is at work, so all of this will change. `platform` and `python` say which
+    bundles are for this node.
     """
 
     active: bool | None = None
@@ -65,6 +66,7 @@ class Standing(Outcome, frozen=True, kw_only=True):
     platform: str = ""
     python: str = ""
     counter: int = 0
+    busy: bool = False
 
 
 def machine_at(root: Path) -> Machine:

@@ -15,6 +15,7 @@ from node.install.durable import point
 from node.install.errors import BundleError, BusyError, InstallError, ServiceError, TrustError
 from node.install.fits import check_machine, check_settings, outbox_of, python_of
 from node.install.health import Watch, output_of
+from node.install.lock import is_held
 from node.install.machine import Machine, Outcome, Standing, Wishes
 from node.install.manifest import MANIFEST_NAME, release_hash
 from node.install.places import Places
@@ -144,6 +145,7 @@ def show(machine: Machine) -> Standing:
         platform=platform.machine(),
         python=python_of(machine.places),
         counter=state.counter,
+        busy=is_held(machine.places.lock),
     )
 
 

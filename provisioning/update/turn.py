@@ -21,6 +21,9 @@ from provisioning.update.rollout import Entry
 Connect = Callable[[Place], AbstractContextManager[Session]]
 _RETRY_S = 2.0
 _MARGIN_S = 10.0
+# A node that was cut off judges the release and takes it back by itself, and is then met again.
+_RETURN_S = 120.0
+_BUSY_MAX_S = 300.0
 _DIGITS = 12
 
 
@@ -44,8 +47,7 @@ def update_node(place: Place, connect: Connect, orders: Orders) -> Entry:
     """
     try:
         with connect(place) as session:
-            before = session.status()
-            return _update(place, session, before, connect, orders)
+            return _update(place, session, _settled(session), connect, orders)
     except UnreachableError as error:
         return Entry("pending", f"offline before: {error}", away=True)
     except PutOffError as error:
@@ -140,14 +142,15 @@ def prove(
 ) -> Entry:
     """Confirm the release once the node is met anew and is no worse than before.
 
-    A new connection each time: that SSH still works is part of the proof.
+    A new connection each time: that SSH still works is part of the proof. A node that does not
+    answer is waited for until it has taken the release back, to tell why.
     """
     end_s = time.monotonic() + within_s - _MARGIN_S
     met = False
     while True:
         try:
             with connect(place) as session:
-                met, now = True, session.status()
+                met, now = True, _settled(session)
                 if now.confirmed == release and now.status == "idle":
                     return Entry("success", "confirmed", changed=True)
                 if now.status == "idle":
@@ -160,7 +163,7 @@ def prove(
             met, why = False, str(error)
         except NodeError as error:
             why = str(error)
-        if time.monotonic() > end_s:
+        if time.monotonic() > (end_s if met else end_s + _RETURN_S):
             break
         time.sleep(_RETRY_S)  # a node that comes back tells nobody
     if met:
@@ -177,6 +180,14 @@ def _take_back(place: Place, release: str, connect: Connect, why: str) -> Entry:
     except NodeError as error:
         return Entry("failed", f"{why}; not taken back: {error}")
     return Entry("rolled-back", why)
+
+
+def _settled(session: Session) -> Standing:
+    """Return how the node stands once no installer is at work, such as that of a run cut off."""
+    end_s = time.monotonic() + _BUSY_MAX_S
+    while (now := session.status()).busy and time.monotonic() < end_s:
+        time.sleep(_RETRY_S)  # it tells nobody when it has ended
+    return now
 
 
 def _joined(*words: str) -> str:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -15,6 +16,7 @@ from node.install.lay_down import lay_down
 from provisioning.update.link import Way
 
 ROOT = Path(__file__).parents[2]
+_STARTING = 8
 _INIT = ROOT / "tests/services/node_init.py"
 # What a node writes to is its own; everything else is this machine's, and shared.
 _START = """
@@ -36,6 +38,18 @@ PROGRAM = f"""#!/bin/sh
 export PYTHONPATH={ROOT} PYTHONDONTWRITEBYTECODE=1
 exec {sys.executable} -m node "$@"
 """
+# A stand-in for the agent in large fleets: says that it is ready, and every second that it is well;
+# its log tells how often it was started.
+_LIGHT = """import os, socket, time
+print("started", flush=True)
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+    channel.connect(os.environ["NOTIFY_SOCKET"])
+    channel.send(b"READY=1")
+    while True:
+        channel.send(b"WATCHDOG=1")
+        time.sleep(1)
+"""
+LIGHT = f"""[ "$1" != agent ] || exec /usr/bin/python3 -S -E -c '{_LIGHT}'"""
 CRASHES = '[ "$1" != agent ] || exit 3'
 
 
@@ -82,17 +96,21 @@ class FleetNode:
 
 @dataclass(slots=True)
 class NodeFleet:
-    """Nodes named n0, n1 ..., with one release on all of them."""
+    """Nodes named n0, n1 ..., with one release on all of them.
+
+    What stands before every release's own start is `before`, such as LIGHT.
+    """
 
     folder: Path
     count: int
     broker: str
+    before: str = ""
     signers: Signers = field(default_factory=Signers)
     nodes: dict[str, FleetNode] = field(default_factory=dict)
 
     def bundle(self, number: int, bad: str = "") -> Path:
         """Make a release of the tree's own agent."""
-        text = PROGRAM.format(number=number, bad=bad).encode()
+        text = PROGRAM.format(number=number, bad=f"{bad}\n{self.before}").encode()
         shared = {f"{SITE}/shared-{part}": bytes([part]) * 20_000 for part in range(4)}
         output = self.folder / f"bundles-{number}"
         output.mkdir(exist_ok=True)
@@ -106,7 +124,8 @@ class NodeFleet:
         for number in range(self.count):
             node = self._make(f"n{number}", first)
             self.nodes[node.name] = node
-            node.start()
+        with ThreadPoolExecutor(max_workers=_STARTING) as pool:
+            list(pool.map(FleetNode.start, self.nodes.values()))
         return self
 
     def __exit__(self, *_: object) -> None:

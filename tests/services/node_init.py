@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 SOCKET = "/run/node-init"
@@ -20,6 +22,8 @@ UNIT = "simpul-node.service"
 COMMAND = "/opt/simpul/current/bin/simpul-node"
 READY_S = 40.0
 RESTART_S = 1.0
+# As MemoryMax= of the unit ends an agent that eats memory.
+MEMORY_BYTES = 3 << 30
 
 
 class Agent:
@@ -38,7 +42,11 @@ class Agent:
         self.told_us = 0
         with Path("/run/agent.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [COMMAND, "agent", "--config", "/etc/simpul/node.toml"],
+                [
+                    *("prlimit", f"--as={MEMORY_BYTES}"),
+                    *(COMMAND, "agent", "--config", "/etc/simpul/node.toml"),
+                ],
+                start_new_session=True,
                 env={**os.environ, "NOTIFY_SOCKET": NOTIFY, "WATCHDOG_USEC": "60000000"},
                 stdout=log,
                 stderr=log,
@@ -54,6 +62,13 @@ class Agent:
                 except subprocess.TimeoutExpired:
                     self.process.kill()
                     self.process.wait()
+                self.end_rest()
+
+    def end_rest(self) -> None:
+        """Kill what the agent left running, as systemd does by the control group."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def restart(self) -> bool:
         self.stop()
@@ -75,6 +90,7 @@ class Agent:
             time.sleep(RESTART_S)
             with self.lock:
                 if self.wanted and not self.alive():
+                    self.end_rest()
                     self.restarts += 1
                     self.start()
 
@@ -130,6 +146,13 @@ def serve(connection: socket.socket, agent: Agent, timers: dict[str, threading.T
         connection.sendall(json.dumps([code, text]).encode())
 
 
+def keep_sshd(config: str) -> None:
+    """Run sshd, and start it again whenever it ends: Restart=always."""
+    while True:
+        subprocess.run(["/usr/sbin/sshd", "-D", "-E", "/run/sshd.log", "-f", config], check=False)
+        time.sleep(RESTART_S)
+
+
 def ask(words: list[str]) -> int:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         channel.connect(SOCKET)
@@ -147,9 +170,8 @@ def main() -> int:
     if name == "systemd-run":
         return ask(["systemd-run", *sys.argv[1:]])
     agent, timers = Agent(), dict[str, threading.Timer]()
-    for work in (agent.listen, agent.supervise):
+    for work in (agent.listen, agent.supervise, partial(keep_sshd, sys.argv[1])):
         threading.Thread(target=work, daemon=True).start()
-    subprocess.Popen(["/usr/sbin/sshd", "-E", "/run/sshd.log", "-f", sys.argv[1]])
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     if Path(COMMAND).exists():
         agent.restart()

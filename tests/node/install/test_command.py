@@ -16,7 +16,7 @@ from node.install import tree
 from node.install.errors import InstallError
 from node.install.lock import held
 from node.install.state import read_state, write_state
-from node.install.steps import install, resume
+from node.install.steps import install, resume, show
 from node.install.tree import broken_files
 
 
@@ -193,3 +193,11 @@ def fill(disk: Path) -> Path:
                 while True:
                     file.write(bytes(size_bytes))
     return filler
+
+
+def test_who_asks_meanwhile_is_told_that_an_installer_is_at_work(node: Node) -> None:
+    machine = node.machine
+    assert show(machine).busy is False
+    with held(machine.places.lock):
+        assert show(machine).busy is True
+    assert show(machine).busy is False
