@@ -45,7 +45,7 @@ def test_measurements_arrive_without_a_hole(node: Bench) -> None:
 
 
 def test_the_drivers_are_the_kernels(
-    node: Bench, record_property: Callable[[str, object], None]
+    node: Bench, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     """Keep in the report what the node itself says of its devices."""
     asked = {
@@ -58,10 +58,10 @@ def test_the_drivers_are_the_kernels(
     for name, (command, word) in asked.items():
         if wanted.get(name, "ssh") in node.features:
             said = "\n".join(node.command(command))
-            record_property(name, said)
+            record_testsuite_property(name, said)
             assert word in said
     if "camera" in node.features:
         said = "\n".join(node.command("LIBCAMERA_LOG_LEVELS='*:ERROR' cam -l"))
-        record_property("camera", said)
+        record_testsuite_property("camera", said)
         assert "Available cameras:" in said
         assert "1:" in said

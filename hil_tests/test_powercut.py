@@ -51,7 +51,7 @@ def test_it_comes_back_after_a_cut_at_random(node: Bench, cut: int) -> None:
 
 @pytest.mark.needs("powercut")
 def test_no_cut_leaves_half_a_release(
-    node: Bench, tmp_path: Path, record_property: Callable[[str, object], None]
+    node: Bench, tmp_path: Path, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     board = node.strategy.power
     board.off()
@@ -66,6 +66,6 @@ def test_no_cut_leaves_half_a_release(
         node.strategy.lost_power()
         board.write_log = None
     seen = found_after_cuts(recorded, during, tmp_path, _STATES_MAX)
-    record_property("states", str(dict(seen)))
+    record_testsuite_property("states", str(dict(seen)))
     assert seen.total() >= _STATES_MAX // 2
     assert set(seen) == {"whole"}, seen

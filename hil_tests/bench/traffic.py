@@ -98,6 +98,15 @@ class Traffic:
                         f"{', '.join(kinds) or 'nothing'}"
                     )
 
+    def wait_until(
+        self, that: Callable[[list[Heard]], bool], *, timeout_seconds: float
+    ) -> list[Heard]:
+        """Return all that was heard once `that` holds of it. Raises TimeoutError."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: that(self._heard), timeout_seconds):
+                raise TimeoutError(f"it did not come to hold within {timeout_seconds:g} s")
+            return list(self._heard)
+
     def command(self, node: str, payload: bytes) -> None:
         """Send a command to the node."""
         self._client.publish(f"{TOPIC_ROOT}/{node}/cmd", payload, qos=1).wait_for_publish(10)
