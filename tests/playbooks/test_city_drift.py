@@ -30,7 +30,6 @@ def drift(city: "City") -> tuple[int, list[dict[str, object]]]:
 
 
 def test_differences_are_told_and_mended(city: "City") -> None:
-    assert drift(city) == (0, [])
     run = city.system.run
     run("sh", "-c", "echo 'a line by hand = 1' >> /etc/sysctl.d/50-simpul.conf")
     run("rm", "/etc/systemd/system/simpul-install.service")
