@@ -1,7 +1,7 @@
 """The city that the playbooks' tests share: a stock Debian, brought up by hub.yml and site.yml."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from services.debian_server import server_root
@@ -18,8 +18,12 @@ class City:
     first: dict[str, Played]
 
     def play(self, playbook: str, *words: str) -> Played:
-        """Run a playbook on the machine."""
-        return self.station.play(playbook, *words, within=self.system.network)
+        """Run a playbook on the machine; when it fails, what our units said stands at the end."""
+        played = self.station.play(playbook, *words, within=self.system.network)
+        if played.status == 0:
+            return played
+        log = self.system.run("journalctl", "--no-pager", "-n30", "-usimpul-*", check=False)
+        return replace(played, said=played.said + log.stdout)
 
 
 @pytest.fixture(scope="session")

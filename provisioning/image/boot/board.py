@@ -104,8 +104,12 @@ class Board:
         """Type `text` and a return on the console. Raises MachineError when the machine is off."""
         if self._process is None or self._process.stdin is None:
             raise MachineError("the machine is off: nothing can be typed")
-        self._process.stdin.write(f"{text}\n".encode())
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(f"{text}\n".encode())
+        except BrokenPipeError as error:
+            raise MachineError(
+                f"the machine went off as {text!r} was typed{self._tail()}"
+            ) from error
 
     def wait_off(self, timeout_s: float) -> None:
         """Return once the machine has powered off. Raises MachineTimeoutError, CardError."""
@@ -158,7 +162,9 @@ class Board:
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         pipe = subprocess.PIPE
         try:
-            return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT)
+            return subprocess.Popen(
+                command, bufsize=0, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT
+            )
         except FileNotFoundError as error:
             raise MachineError(
                 f"{command[0]} is missing: apt-get install qemu-system-arm"
@@ -169,7 +175,7 @@ class Board:
             raise MachineError("QEMU has no console")
         start_mono = time.monotonic()
         seen: set[str] = set()
-        for raw in process.stdout:
+        for raw in open(process.stdout.fileno(), "rb", closefd=False):  # noqa: SIM115 - Popen's own
             text = _ESCAPES.sub("", raw.decode("utf-8", "replace")).strip("\r\n")
             line = Line(len(self.boots) - 1, time.monotonic() - start_mono, text)
             phases = new_phases(text, line.at_s, seen)

@@ -40,7 +40,7 @@ def qemu_command(machine: Machine, image: Path, files: BootFiles) -> list[str]:
         *("qemu-system-aarch64", "-nodefaults", "-no-user-config", "-display", "none"),
         *("-M", machine.name, "-accel", "tcg,thread=multi", "-no-reboot"),
         *("-serial", "stdio", "-monitor", "none", "-kernel", str(files.kernel)),
-        *("-append", f"{files.cmdline} {_CONSOLE[machine.name]}"),
+        *("-append", f"{files.cmdline} {_WORDS[machine.name]}"),
         *("-netdev", _network(machine), *_card(machine, image)),
     ]
     if machine.clock:
@@ -58,8 +58,14 @@ def qemu_command(machine: Machine, image: Path, files: BootFiles) -> list[str]:
     return command
 
 
-# The card's own cmdline.txt names the console of a board.
-_CONSOLE = {"virt": "console=ttyAMA0", "raspi3b": "console=ttyAMA0,115200"}
+# The card's own cmdline.txt names the console of a board. Its watchdog's 14 s are the most that a
+# Pi's can wait; an emulated board on a busy machine needs longer, and for its devices too
+# (kernel-command-line(7)).
+_PATIENT = "systemd.default_device_timeout_sec=900"
+_WORDS = {
+    "virt": f"console=ttyAMA0 systemd.watchdog_sec=90 {_PATIENT}",
+    "raspi3b": f"console=ttyAMA0,115200 systemd.watchdog_sec=off {_PATIENT}",
+}
 
 
 def _card(machine: Machine, image: Path) -> list[str]:
