@@ -35,7 +35,7 @@ def ask(board: Board, command: str, *, timeout_s: float = 120) -> list[str]:
     first = len(board.lines)
     # The marks are put together by the guest, so that the echo of what is typed is none.
     board.send(f"echo @@'{number}'begin; {command}; echo @@'{number}'end")
-    start = board.wait_for(rf"^@@{number}begin", timeout_s=timeout_s, after=first)
+    start = board.wait_for(rf"@@{number}begin", timeout_s=timeout_s, after=first)
     end = board.wait_for(rf"@@{number}end", timeout_s=timeout_s, after=start)
     kernel = re.compile(r"^\[ *\d+\.\d+\] ")
     return [line.text for line in board.lines[start : end - 1] if not kernel.match(line.text)]
