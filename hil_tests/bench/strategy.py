@@ -5,6 +5,7 @@ import shlex
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,13 +84,15 @@ class NodeStrategy(Strategy):
             return
         if self.failures_count >= _FAILURES_MAX and wanted is not Status.OFF:
             raise StrategyError(f"the node failed {self.failures_count} times; see the first one")
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._note_failure)
             self._pass_to(wanted)
-        except Exception:
-            self.failures_count += 1
-            self.status = Status.UNKNOWN
-            raise
+            undo.pop_all()
         self.failures_count = 0
+
+    def _note_failure(self) -> None:
+        self.failures_count += 1
+        self.status = Status.UNKNOWN
 
     def _pass_to(self, wanted: Status) -> None:
         order = list(Status)

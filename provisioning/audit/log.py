@@ -9,7 +9,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,16 +84,17 @@ class AuditLog(Struct, frozen=True):
     @contextmanager
     def doing(self, action: str, nodes: tuple[str, ...], detail: str = "") -> Iterator[None]:
         """Write that a deed begins, and how it ended: done, or what was raised."""
-        self.write(action, nodes, detail=detail)
-        outcome = "interrupted"
-        try:
-            yield
-            outcome = "done"
-        except Exception as error:
-            outcome = f"{type(error).__name__}: {error}"
-            raise
-        finally:
+
+        def ended(_kind: object, error: BaseException | None, _trace: object) -> None:
+            outcome = "done" if error is None else "interrupted"
+            if isinstance(error, Exception):
+                outcome = f"{type(error).__name__}: {error}"
             self.write(action, nodes, detail=detail, outcome=outcome)
+
+        self.write(action, nodes, detail=detail)
+        with ExitStack() as stack:
+            stack.push(ended)
+            yield
 
 
 def signed_bytes(previous: str, deed: Deed) -> bytes:

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 PRIVATE = 0o600
@@ -11,16 +12,15 @@ PUBLIC = 0o644
 def write_whole(file: Path, content: bytes, *, mode: int = PRIVATE) -> None:
     """Replace `file` by `content` in one step that also survives a power cut (rename(2))."""
     descriptor, beside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
+    with ExitStack() as undo:
+        undo.callback(Path(beside).unlink)
         with os.fdopen(descriptor, "wb") as out:
             out.write(content)
             out.flush()
             os.fchmod(out.fileno(), mode)
             os.fsync(out.fileno())
         Path(beside).rename(file)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+        undo.pop_all()
     directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)

@@ -8,6 +8,7 @@ and the mark in its place tells the next run where to go on.
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,18 +84,17 @@ def write_file(job: Job) -> None:
         writer = os.open(job.device.path, flags, 0o600)
     except OSError as error:
         raise RefusedError(f"{job.device.path}: {error.strerror}; name a new file") from error
-    try:
+    with ExitStack() as stack:
+        stack.callback(os.close, writer)
+        undo = stack.enter_context(ExitStack())
+        undo.callback(os.unlink, job.device.path)
         os.ftruncate(writer, job.source.map.image_bytes)
         with open(job.device.path, "rb", buffering=0) as reader:  # noqa: PTH123 - as os.open above
             handles = Handles(writer, reader.fileno())
             work = Work(job.source, handles, job.progress, job.stop)
             write_ranges(work, finished=(), note=lambda _: None)
             _finish(job, handles)
-    except BaseException:
-        os.unlink(job.device.path)  # noqa: PTH108 - as os.open above
-        raise
-    finally:
-        os.close(writer)
+        undo.pop_all()
 
 
 def _make(job: Job, handles: Handles) -> None:

@@ -6,6 +6,7 @@ Each line carries the hash of the one before it, so that none can be changed or 
 import fcntl
 import hashlib
 import os
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -114,11 +115,10 @@ class Record(Told):
             self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise RecordError(f"{file}: {error.strerror}; name another --record") from error
-        try:
+        with ExitStack() as undo:
+            undo.callback(os.close, self._descriptor)
             self._take(os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0))
-        except BaseException:
-            os.close(self._descriptor)
-            raise
+            undo.pop_all()
 
     def __enter__(self) -> Self:
         return self
