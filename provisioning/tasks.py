@@ -1,6 +1,5 @@
 """The tasks of the command `simpul`; each hands over to the module that does the work."""
 
-import os
 import threading
 import time
 from pathlib import Path
@@ -10,29 +9,17 @@ from invoke import Context
 from rich.console import Console
 from rich.live import Live
 
+from provisioning.broker_options import BROKER_HELP, broker_or_default, broker_or_none
 from provisioning.demo.run import Demo, run_demo
 from provisioning.fleet import Fleet
 from provisioning.inventory import INVENTORY_FILE
 from provisioning.inventory import nodes as listed
-from provisioning.listen import BrokerAccess, listening
+from provisioning.listen import listening
 from provisioning.register import REGISTER_FILE
 from provisioning.table import fleet_json, fleet_table, nodes_json, nodes_table
 
-_BROKER_VARIABLE = "SIMPUL_BROKER"
-_BROKER_DEFAULT = "mqtt://127.0.0.1:1883"
 _RETAINED_SECONDS = 1.0
 _REFRESH_SECONDS = 0.5
-_ACCESS_HELP = {
-    "broker": f"mqtt://host:port or mqtts://host:port; else ${_BROKER_VARIABLE}.",
-    "ca": "CA certificates (PEM) the broker is checked against.",
-    "certificate": "Your certificate (PEM).",
-    "key": "Your private key (PEM).",
-}
-
-
-def _access(broker: str, ca: str, certificate: str, key: str) -> BrokerAccess:
-    url = broker or os.environ.get(_BROKER_VARIABLE, _BROKER_DEFAULT)
-    return BrokerAccess(url=url, ca_file=ca, certificate_file=certificate, key_file=key)
 
 
 @task(
@@ -66,7 +53,7 @@ def list_nodes(
 
 @task(
     help={
-        **_ACCESS_HELP,
+        **BROKER_HELP,
         "drift": "Tell instead what differs from inventory, playbooks and rollouts; exit 3 if any.",
         "nodes": "With --drift only these, with commas between.",
         "inventory": f"Else {INVENTORY_FILE}.",
@@ -92,20 +79,19 @@ def status(  # noqa: PLR0913, PLR0917 - the options of a command line
     if drift:
         from provisioning.drift.command import Sides, tell_drift  # noqa: PLC0415 - imports Fabric
 
-        asked = broker or os.environ.get(_BROKER_VARIABLE)
         tell_drift(
             Sides(
                 inventory=Path(inventory),
                 register=Path(register),
                 identity=identity,
                 names=nodes,
-                broker=_access(broker, ca, certificate, key) if asked else None,
+                broker=broker_or_none(broker, ca, certificate, key),
             ),
             json=json,
         )
         return
     fleet = Fleet()
-    with listening(_access(broker, ca, certificate, key), ("state", "frame"), fleet.hear):
+    with listening(broker_or_default(broker, ca, certificate, key), ("state", "frame"), fleet.hear):
         time.sleep(_RETAINED_SECONDS)  # the broker does not say when the last retained one is out
     views = list(fleet.nodes.values())
     if json:
@@ -114,7 +100,7 @@ def status(  # noqa: PLR0913, PLR0917 - the options of a command line
     Console().print(fleet_table(views, live=False) if views else "no node has been heard yet")
 
 
-@task(help={**_ACCESS_HELP, "seconds": "End after so many seconds; 0 runs until Ctrl-C."})
+@task(help={**BROKER_HELP, "seconds": "End after so many seconds; 0 runs until Ctrl-C."})
 def watch(
     _context: Context,
     broker: str = "",
@@ -129,7 +115,7 @@ def watch(
     end_mono = time.monotonic() + seconds if seconds else float("inf")
     never = threading.Event()
     with (
-        listening(_access(broker, ca, certificate, key), kinds, fleet.hear),
+        listening(broker_or_default(broker, ca, certificate, key), kinds, fleet.hear),
         Live(console=Console(), auto_refresh=False) as screen,
     ):
         while time.monotonic() < end_mono:

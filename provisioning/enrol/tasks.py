@@ -1,6 +1,5 @@
 """The tasks `simpul enrol` and `simpul checklist`; they hand over to what does the work."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from invoke import Context, Exit
 
 from provisioning.authority.authority import AUTHORITY_DIRECTORY, Authority
 from provisioning.authority.passphrase import read_passphrase
+from provisioning.broker_options import BROKER_HELP, broker_or_default, broker_or_none
 from provisioning.enrol.attend import Patience, attend
 from provisioning.enrol.connection import SSH_PORT, Reach, Trust
 from provisioning.enrol.enrol import enrol, known_keys
@@ -16,18 +16,13 @@ from provisioning.enrol.errors import EnrolError
 from provisioning.enrol.find import wait_for_node
 from provisioning.enrol.handover import PLAYBOOK_FILE, provision
 from provisioning.inventory import INVENTORY_FILE, find, nodes
-from provisioning.listen import BrokerAccess
 from provisioning.register import REGISTER_FILE, Register
 
-_BROKER_VARIABLE = "SIMPUL_BROKER"
 _EXIT_RED = 3
 _HELP = {
     "node": "Its name in the inventory.",
     "inventory": "The inventory of nodes.",
-    "broker": f"mqtts://host:port, for the checklist; else ${_BROKER_VARIABLE}.",
-    "ca": "CA certificates (PEM) the broker is checked against.",
-    "certificate": "Your certificate (PEM) for the broker.",
-    "key": "Your private key (PEM) for the broker.",
+    **BROKER_HELP,
     "timeout": "Seconds to wait for the node, and again for its first words.",
     "settle": "Seconds that a red line is then given to turn green.",
     "json": "Print the checklist as JSON.",
@@ -99,11 +94,10 @@ def enrol_node(  # noqa: PLR0913, PLR0917 - the options of a command line
         _tell(f"{node}: menyiapkan dengan / setting up by {playbook}")
         trust = Trust(known_hosts=authority.known_hosts(), krl=authority.krl())
         provision(Path(playbook), Path(inventory), chosen, reach, trust)
-    url = broker or os.environ.get(_BROKER_VARIABLE, "")
-    if not url:
+    access = broker_or_none(broker, ca, certificate, key)
+    if access is None:
         _tell(f"{node}: terdaftar / enrolled; simpul checklist {node} --broker ...")
         return
-    access = BrokerAccess(url=url, ca_file=ca, certificate_file=certificate, key_file=key)
     patience = Patience(birth_s=timeout, settle_s=settle)
     if not attend(node, access, patience, as_json=json):
         raise Exit(code=_EXIT_RED)
@@ -124,8 +118,7 @@ def show_checklist(  # noqa: PLR0913, PLR0917 - as above
 ) -> None:
     """Show the technician's checklist of a node; exit 0 all green, 3 something red, 1 failed."""
     find([node], nodes(Path(inventory)))
-    url = broker or os.environ.get(_BROKER_VARIABLE, "mqtt://127.0.0.1:1883")
-    access = BrokerAccess(url=url, ca_file=ca, certificate_file=certificate, key_file=key)
+    access = broker_or_default(broker, ca, certificate, key)
     if not attend(node, access, Patience(birth_s=timeout, settle_s=settle), as_json=json):
         raise Exit(code=_EXIT_RED)
 

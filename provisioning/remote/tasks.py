@@ -1,6 +1,5 @@
 """The tasks `simpul shell`, `logs`, `snapshot`, `identify` and `reboot`; others do the work."""
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,18 +8,16 @@ from fabric import task
 from invoke import Context, Exit
 
 from provisioning.audit.log import AUDIT_FILE
+from provisioning.broker_options import BROKER_HELP, broker_or_default
 from provisioning.inventory import INVENTORY_FILE, Node, find, nodes
-from provisioning.listen import BrokerAccess
 from provisioning.register import REGISTER_FILE
 from provisioning.remote.ask import asking
 from provisioning.remote.errors import RemoteError
 from provisioning.remote.many import each_node
 from provisioning.remote.over_ssh import Journal, open_shell, read_journal, reboot
 from provisioning.seed.seed import TECHNICIAN
-from provisioning.update.station import Access, ways_of
+from provisioning.update.station import access_to, ways_of
 
-_BROKER_VARIABLE = "SIMPUL_BROKER"
-_BROKER_DEFAULT = "mqtt://127.0.0.1:1883"
 _WITHIN_S = 20.0
 _HELP = {
     "node": "Its name in the inventory.",
@@ -31,13 +28,7 @@ _HELP = {
     "identity": "Your SSH key, which also signs the audit log; else your agent's.",
     "user": "The account on the node.",
 }
-_BROKER_HELP = {
-    "broker": f"mqtts://host:port; else ${_BROKER_VARIABLE}.",
-    "ca": "CA certificates (PEM) the broker is checked against.",
-    "certificate": "Your certificate (PEM) for the broker.",
-    "key": "Your private key (PEM) for the broker.",
-    "within": "Seconds to wait for an answer.",
-}
+_BROKER_HELP = BROKER_HELP | {"within": "Seconds to wait for an answer."}
 
 
 def _help(*names: str) -> dict[str, str]:
@@ -56,7 +47,7 @@ def shell(
     user: str = TECHNICIAN,
 ) -> None:
     """Open a shell on one node, as the technician; ends with the shell's own status."""
-    access = _access(inventory, register, audit, identity, user)
+    access = access_to(inventory, register, audit, identity, user)
     way = ways_of(_chosen(inventory, [node]), access)[node]
     with access.log().doing("shell", (node,)):
         status = open_shell(node, way)
@@ -95,7 +86,7 @@ def show_logs(  # noqa: PLR0913, PLR0917 - as above
     chosen = _chosen(inventory, nodes or ())
     if follow and len(chosen) > 1:
         raise RemoteError("--follow goes with one node; leave it out, or name one")
-    access = _access(inventory, register, audit, identity, user)
+    access = access_to(inventory, register, audit, identity, user)
     ways = ways_of(chosen, access)
     journal = Journal(unit=unit, lines=lines, since=since, priority=priority, follow=follow)
     prefix = len(chosen) > 1
@@ -129,7 +120,7 @@ def reboot_nodes(  # noqa: PLR0913, PLR0917 - as above
 ) -> None:
     """Start nodes anew, and see them come back; exit 3 when one does not."""
     chosen = _chosen(inventory, nodes or ())
-    access = _access(inventory, register, audit, identity, user)
+    access = access_to(inventory, register, audit, identity, user)
     ways = ways_of(chosen, access)
 
     def work(name: str) -> str:
@@ -160,8 +151,8 @@ def identify_nodes(  # noqa: PLR0913, PLR0917 - as above
 ) -> None:
     """Have the lamps of nodes blink, so that the box is found; exit 3 when one cannot."""
     names = [each.name for each in _chosen(inventory, nodes or ())]
-    access = _access(inventory, register, audit, identity, TECHNICIAN)
-    with asking(_broker(broker, ca, certificate, key)) as asked:
+    access = access_to(inventory, register, audit, identity, TECHNICIAN)
+    with asking(broker_or_default(broker, ca, certificate, key)) as asked:
 
         def work(name: str) -> str:
             asked.identify(name, seconds, within)
@@ -192,8 +183,8 @@ def take_snapshots(  # noqa: PLR0913, PLR0917 - as above
 ) -> None:
     """Take a public, masked picture with each node now, and save it; exit 3 when one cannot."""
     names = [each.name for each in _chosen(inventory, nodes or ())]
-    access = _access(inventory, register, audit, identity, TECHNICIAN)
-    with asking(_broker(broker, ca, certificate, key)) as asked:
+    access = access_to(inventory, register, audit, identity, TECHNICIAN)
+    with asking(broker_or_default(broker, ca, certificate, key)) as asked:
 
         def work(name: str) -> str:
             still = asked.snapshot(name, within)
@@ -211,21 +202,6 @@ def _chosen(inventory: str, names: Sequence[str]) -> list[Node]:
     if not names:
         raise RemoteError("which node? Name it; see simpul nodes")
     return find(names, nodes(Path(inventory)))
-
-
-def _access(inventory: str, register: str, audit: str, identity: str, user: str) -> Access:
-    return Access(
-        inventory=Path(inventory),
-        register=Path(register),
-        audit=Path(audit),
-        identity=identity,
-        user=user,
-    )
-
-
-def _broker(url: str, ca: str, certificate: str, key: str) -> BrokerAccess:
-    named = url or os.environ.get(_BROKER_VARIABLE, _BROKER_DEFAULT)
-    return BrokerAccess(url=named, ca_file=ca, certificate_file=certificate, key_file=key)
 
 
 def _say(text: str) -> None:

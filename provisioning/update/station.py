@@ -50,6 +50,17 @@ class Access(Struct, frozen=True, kw_only=True):
         return AuditLog(self.audit, operator_key(self.identity), who)
 
 
+def access_to(inventory: str, register: str, audit: str, identity: str, user: str) -> Access:
+    """Return the access that the options of a command line name."""
+    return Access(
+        inventory=Path(inventory),
+        register=Path(register),
+        audit=Path(audit),
+        identity=identity,
+        user=user,
+    )
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """What the rollout is called, which file keeps it, and how it is shown."""
 

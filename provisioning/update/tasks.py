@@ -11,6 +11,7 @@ from fabric import task
 from invoke import Context
 
 from provisioning.audit.log import AUDIT_FILE
+from provisioning.broker_options import BROKER_HELP, broker_at
 from provisioning.inventory import INVENTORY_FILE
 from provisioning.listen import BrokerAccess
 from provisioning.register import REGISTER_FILE
@@ -27,6 +28,7 @@ from provisioning.update.station import (
     Access,
     Calm,
     Run,
+    access_to,
     chosen_nodes,
     places_of,
     roll_out,
@@ -44,10 +46,8 @@ _HELP = {
     "identity": "Your SSH key; its certificate (-cert.pub) lies beside it. Else your agent's.",
     "audit": f"File of the audit log; else {AUDIT_FILE}.",
     "user": "As whom the nodes are entered; it must be one who may install.",
+    **BROKER_HELP,
     "broker": "mqtts://host:port: there --pause and --abort are heard as well, and guests.",
-    "ca": "CA certificates (PEM) the broker is checked against.",
-    "certificate": "Your certificate (PEM) for the broker.",
-    "key": "Your private key (PEM) for the broker.",
     "record": f"File of the rollout; else a new one in {FOLDER}/.",
     "resume": "Go on with the rollout of --record: pending nodes again, and what was cut off.",
     "plan": "Print the plan, and do nothing.",
@@ -102,8 +102,8 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
     json: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> None:
     """Roll a release out, a few nodes first; exit 3 when it had to be stopped."""
-    access = _access(inventory, register, audit, identity, user)
-    air = _broker(broker, ca, certificate, key)
+    access = access_to(inventory, register, audit, identity, user)
+    air = broker_at(broker, ca, certificate, key) if broker else None
     if pause or abort:
         _leave_wish(record, access, air, abort=abort)
         return
@@ -170,7 +170,7 @@ def rollback(  # noqa: PLR0913, PLR0917 - the options of a command line
     """Let nodes leave a release for the one they had before; exit 3 when it had to be stopped."""
     if len(release) != _HASH_DIGITS:
         raise PlanError(f"{release!r} is no hash of a release; it has {_HASH_DIGITS} digits")
-    access = _access(inventory, register, audit, identity, user)
+    access = access_to(inventory, register, audit, identity, user)
     chosen = chosen_nodes(Path(inventory), nodes)
     roll_out(
         Head(
@@ -187,26 +187,10 @@ def rollback(  # noqa: PLR0913, PLR0917 - the options of a command line
             resume=resume,
             plan_only=plan,
             json=json,
-            broker=_broker(broker, ca, certificate, key),
+            broker=broker_at(broker, ca, certificate, key) if broker else None,
         ),
         lambda place, connect, _: roll_back_node(place, connect, {release}),
     )
-
-
-def _access(inventory: str, register: str, audit: str, identity: str, user: str) -> Access:
-    return Access(
-        inventory=Path(inventory),
-        register=Path(register),
-        audit=Path(audit),
-        identity=identity,
-        user=user,
-    )
-
-
-def _broker(url: str, ca: str, certificate: str, key: str) -> BrokerAccess | None:
-    if not url:
-        return None
-    return BrokerAccess(url=url, ca_file=ca, certificate_file=certificate, key_file=key)
 
 
 def _quiet(calm: Calm, within_s: float, node: str) -> str:
