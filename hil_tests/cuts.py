@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from services.powercut_ext4 import Ext4Error, recover
 from services.powercut_log import read_log
 from services.powercut_states import epochs, states
 
+from hil_tests.bench.run import Bench
 from hil_tests.releases import Office
 from node.install.tree import broken_files
 from provisioning.image.boot.partitions import read_partitions
@@ -33,30 +35,28 @@ class Recorded:
         return len(read_log(self.log))
 
 
-def installed(office: Office, recorded: Recorded, counter: int) -> range:
+def installed(office: Office, card: Recorded, counter: int) -> range:
     """Install a release and return the entries of the log that this took."""
     office.node.command("sync")
-    first = recorded.count()
+    first = card.count()
     office.give({"share/note": f"release {counter}".encode() * 4096}, counter=counter)
     done = office.install()
     assert (done.status, done.outcome["status"]) == (0, "trial"), done
     assert office.ask("confirm", str(done.outcome["release"])).status == 0
     office.node.command("sync")
-    return range(first, recorded.count())
+    return range(first, card.count())
 
 
-def found_after_cuts(
-    recorded: Recorded, during: range, folder: Path, states_max: int
-) -> Counter[str]:
+def found_after_cuts(card: Recorded, during: range, folder: Path, states_max: int) -> Counter[str]:
     """Return what was found in so many states at most, spread over the entries `during`."""
     part = slice(during.start, during.stop)
-    entries = read_log(recorded.log)[part]
+    entries = read_log(card.log)[part]
     count = sum(
         1 for number, writes in enumerate(epochs(entries)) for _ in states(writes, seed=number)
     )
     step = max(1, count // states_max)
     seen: Counter[str] = Counter()
-    for number, crash in enumerate(replay(recorded.base, recorded.log, folder, during=part)):
+    for number, crash in enumerate(replay(card.base, card.log, folder, during=part)):
         if number % step == 0:
             seen[_found(crash, folder)] += 1
     return seen
@@ -87,9 +87,20 @@ def _wrong(home: Path) -> Iterator[str]:
             yield f"broken: {name}"
 
 
-def record(card: Path, folder: Path) -> Recorded:
-    """Copy `card` while its machine is off, for a log that begins now."""
-    base, log = folder / "base.img", folder / "writes.log"
-    sparse_copy(card, base)
-    log.touch()
-    return Recorded(base, log)
+@contextmanager
+def recorded(node: Bench, folder: Path) -> Iterator[Recorded]:
+    """Start the provisioned node anew with every write to its card logged; it is off after."""
+    board = node.strategy.power
+    board.off()
+    node.strategy.lost_power()
+    made = Recorded(folder / "base.img", folder / "writes.log")
+    sparse_copy(board.card, made.base)
+    made.log.touch()
+    board.write_log = made.log
+    try:
+        node.strategy.transition("provisioned")
+        yield made
+    finally:
+        board.off()
+        node.strategy.lost_power()
+        board.write_log = None

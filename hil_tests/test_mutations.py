@@ -12,7 +12,7 @@ import pytest
 from hil_tests.bench.protocols import PhonesProtocol
 from hil_tests.bench.run import RESTART_HOTSPOT, Bench
 from hil_tests.checks import check_isolated, check_masked, join_all, next_frame
-from hil_tests.cuts import found_after_cuts, installed, record
+from hil_tests.cuts import found_after_cuts, installed, recorded
 from hil_tests.releases import open_office
 
 pytestmark = [pytest.mark.mutation, pytest.mark.needs("ssh")]
@@ -63,19 +63,9 @@ def test_guests_that_are_not_isolated_are_seen(node: Bench) -> None:
 
 @pytest.mark.needs("powercut")
 def test_an_installer_without_fsync_is_seen(node: Bench, tmp_path: Path) -> None:
-    board = node.strategy.power
-    board.off()
-    node.strategy.lost_power()
-    recorded = record(board.card, tmp_path)
-    board.write_log = recorded.log
-    try:
-        node.strategy.transition("provisioned")
+    with recorded(node, tmp_path) as card:
         office = open_office(node, tmp_path)
         with mutated(node, "install/durable.py", r"os\.fsync\(.*\)", "pass"):
-            during = installed(office, recorded, counter=1200)
-    finally:
-        board.off()
-        node.strategy.lost_power()
-        board.write_log = None
-    seen = found_after_cuts(recorded, during, tmp_path, _STATES_MAX)
+            during = installed(office, card, counter=1200)
+    seen = found_after_cuts(card, during, tmp_path, _STATES_MAX)
     assert [what for what in seen if what != "whole"], seen

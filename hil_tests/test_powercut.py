@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hil_tests.bench.run import Bench
-from hil_tests.cuts import found_after_cuts, installed, record
+from hil_tests.cuts import found_after_cuts, installed, recorded
 from hil_tests.releases import open_office
 
 pytestmark = pytest.mark.needs("power", "ssh")
@@ -53,19 +53,9 @@ def test_it_comes_back_after_a_cut_at_random(node: Bench, cut: int) -> None:
 def test_no_cut_leaves_half_a_release(
     node: Bench, tmp_path: Path, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
-    board = node.strategy.power
-    board.off()
-    node.strategy.lost_power()
-    recorded = record(board.card, tmp_path)
-    board.write_log = recorded.log
-    try:
-        node.strategy.transition("provisioned")
-        during = installed(open_office(node, tmp_path), recorded, counter=1100)
-    finally:
-        board.off()
-        node.strategy.lost_power()
-        board.write_log = None
-    seen = found_after_cuts(recorded, during, tmp_path, _STATES_MAX)
+    with recorded(node, tmp_path) as card:
+        during = installed(open_office(node, tmp_path), card, counter=1100)
+    seen = found_after_cuts(card, during, tmp_path, _STATES_MAX)
     record_testsuite_property("states", str(dict(seen)))
     assert seen.total() >= _STATES_MAX // 2
     assert set(seen) == {"whole"}, seen

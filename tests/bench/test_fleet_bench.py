@@ -6,20 +6,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from services.fleet_rollout import cpu_s, measured_rollout
 from services.node_fleet import LIGHT, NodeFleet, fleet_missing
 
 from provisioning.update.bundles import Catalog
-from provisioning.update.engine import Engine
-from provisioning.update.link import Trial, connected
-from provisioning.update.plan import Place, make_plan
-from provisioning.update.record import Head, Record
-from provisioning.update.rollout import Limits
-from provisioning.update.turn import Orders, update_node
 
 COUNT = int(os.environ.get("SIMPUL_BENCH_NODES", "100"))
 PARALLEL = 50
@@ -67,33 +61,12 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeFleet]:
         yield fleet
 
 
-def cpu_s(who: int) -> float:
-    used = resource.getrusage(who)
-    return used.ru_utime + used.ru_stime
-
-
 def test_ours(fleet: NodeFleet, tmp_path: Path) -> None:
-    ways = fleet.ways()
     catalog = Catalog([fleet.bundle(2)], [], tmp_path)
-    orders = Orders(catalog=catalog, trial=Trial(confirm_within_s=300, soak_s=1))
-    plan = make_plan([Place(name) for name in fleet.nodes], seed="x")
-    head = Head(releases=catalog.releases, plan=plan, limits=Limits(parallel=PARALLEL))
-    with Record(tmp_path / "record") as record:
-        record.begin(head)
-        begun_s, before_s = time.monotonic(), cpu_s(resource.RUSAGE_SELF)
-        Engine(
-            record,
-            plan,
-            head.limits,
-            lambda place: update_node(place, lambda p: connected(ways[p.name]), orders),
-        ).run()
-        wall_s, used_s = time.monotonic() - begun_s, cpu_s(resource.RUSAGE_SELF) - before_s
-        states = Counter(entry.state for entry in record.entries.values())
-    rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    assert states == {"success": COUNT}
-    print(
-        f"\nours, in waves: {wall_s:.0f} s, {used_s / COUNT:.3f} s of CPU a node, {rss_mib:.0f} MiB"
-    )
+    cost = measured_rollout(fleet, catalog, tmp_path / "record", parallel=PARALLEL)
+    assert cost.states == {"success": COUNT}
+    print(f"\nours, in waves: {cost.wall_s:.0f} s, {cost.cpu_s_per_node:.3f} s of CPU a node,")
+    print(f"{cost.rss_mib:.0f} MiB at most, this test included")
 
 
 @pytest.mark.parametrize("forks", [25, 50])

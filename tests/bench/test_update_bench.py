@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from services.fleet_rollout import cpu_s, measured_rollout
 from services.mosquitto import Mosquitto
 from services.node_fleet import NodeFleet, fleet_missing
 from services.releases import Signers
@@ -21,12 +22,7 @@ from provisioning.release.build import Recipe, Target, build_release
 from provisioning.release.pack import make_delta, pack_tree
 from provisioning.release.sign import sign_bundle
 from provisioning.update.bundles import Catalog
-from provisioning.update.engine import Engine
-from provisioning.update.link import Trial, connected
-from provisioning.update.plan import Place, make_plan
-from provisioning.update.record import Head, Record
-from provisioning.update.rollout import Limits
-from provisioning.update.turn import Orders, update_node
+from provisioning.update.link import connected
 
 ROOT = Path(__file__).parents[2]
 COUNT = 12
@@ -36,11 +32,6 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.skipif(bool(fleet_missing()), reason=fleet_missing()),
 ]
-
-
-def cpu_s(who: int) -> float:
-    used = resource.getrusage(who)
-    return used.ru_utime + used.ru_stime
 
 
 def test_the_controller(tmp_path: Path) -> None:
@@ -58,27 +49,12 @@ def test_the_controller(tmp_path: Path) -> None:
             until(partial(ready, name), name, seconds=200)
         (base,) = (fleet.folder / "bundles-1").glob("*.bundle")
         catalog = Catalog([fleet.bundle(2)], [base], tmp_path)
-        orders = Orders(catalog=catalog, trial=Trial(confirm_within_s=300, soak_s=1))
-        plan = make_plan([Place(name) for name in fleet.nodes], seed="x")
-        head = Head(releases=catalog.releases, plan=plan, limits=Limits(parallel=6))
-        with Record(tmp_path / "record") as record:
-            record.begin(head)
-            begun_s, cpu_before_s = time.monotonic(), cpu_s(resource.RUSAGE_SELF)
-            Engine(
-                record,
-                plan,
-                head.limits,
-                lambda place: update_node(place, lambda p: connected(ways[p.name]), orders),
-            ).run()
-            wall_s = time.monotonic() - begun_s
-            states = {entry.state for entry in record.entries.values()}
-    used_s = cpu_s(resource.RUSAGE_SELF) - cpu_before_s
-    rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    assert states == {"success"}
+        cost = measured_rollout(fleet, catalog, tmp_path / "record", parallel=6)
+    assert cost.states == {"success": COUNT}
+    print(f"\ncontroller: {cost.cpu_s_per_node:.3f} s of CPU per node,")
     print(
-        f"\ncontroller: {used_s / COUNT:.3f} s of CPU per node, {wall_s:.0f} s for {COUNT} nodes,"
+        f"{cost.wall_s:.0f} s for {COUNT} nodes, {cost.rss_mib:.0f} MiB at most, this test included"
     )
-    print(f"{rss_mib:.0f} MiB at most, this test included")
 
 
 def test_the_node(tmp_path: Path) -> None:

@@ -124,12 +124,11 @@ def booted(
 ) -> Iterator[Booted]:
     """Switch on a board with `card` in it; the guest comes to `broker` at BROKER_ADDRESS.
 
-    What its console says is kept beside the card. It has no watchdog: two boards on a busy machine
-    are slower than a watchdog of 14 s allows, and would be reset for ever.
+    What its console says is kept beside the card.
     """
     port = free_port()
     at = f"127.0.0.1:{broker.port}"
-    machine = Machine(broker=at, forwards=((port, 22),), watchdog=False)
+    machine = Machine(broker=at, forwards=((port, 22),))
     with card.with_suffix(".console").open("w", buffering=1) as console:
 
         def keep(line: Line) -> None:

@@ -13,6 +13,7 @@ from services.ports import free_port, wait_for_port
 from services.releases import SITE, Signers, small_bundle
 
 from node.install.lay_down import lay_down
+from provisioning.register import Register
 from provisioning.update.link import Way
 
 ROOT = Path(__file__).parents[2]
@@ -143,6 +144,22 @@ class NodeFleet:
             )
             for name, node in self.nodes.items()
         }
+
+    def station(self, folder: Path, register: Register) -> list[str]:
+        """Write inventory and register as a station has them; return the options naming them."""
+        lines = []
+        for name, node in self.nodes.items():
+            register.record_host_key(name, node.host_key, "confirmed")
+            lines.append(f"[site_{name}]\n{name} ansible_host=127.0.0.1:{node.port}\n")
+        children = "\n".join(f"site_{name}" for name in self.nodes)
+        inventory = folder / "inventory.ini"
+        inventory.write_text("\n".join([*lines, f"[nodes:children]\n{children}\n"]))
+        return [
+            f"--inventory={inventory}",
+            f"--register={register.file}",
+            f"--identity={self.folder / 'user'}",
+            f"--audit={folder / 'audit.jsonl'}",
+        ]
 
     def _make(self, name: str, first: Path) -> FleetNode:
         folder, port = self.folder / name, free_port()

@@ -25,8 +25,6 @@ class Machine:
     """Every write and flush of the card goes here, in dm-log-writes' form."""
     clock: str = ""
     """What the board's clock says when it starts, as `-rtc base=` takes it; empty: the truth."""
-    watchdog: bool = True
-    """A hardware watchdog (i6300esb), on `virt` only."""
 
     @property
     def dtb_name(self) -> str:
@@ -53,9 +51,7 @@ def qemu_command(machine: Machine, image: Path, files: BootFiles) -> list[str]:
         return [*command, "-device", "usb-net,netdev=net"]
     command += ["-cpu", "cortex-a72", "-smp", "2", "-m", str(machine.memory_mib)]
     command += ["-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci"]
-    if machine.watchdog:
-        command += ["-device", "i6300esb", "-action", "watchdog=reset"]
-    return command
+    return [*command, "-device", "i6300esb", "-action", "watchdog=reset"]
 
 
 # The card's own cmdline.txt names the console of a board. Its watchdog's 14 s are the most that a

@@ -5,16 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from services.image_guest import SHELL_WORDS, add_words
 
-from provisioning.image.boot.fat_files import read_file, write_files
-from provisioning.image.boot.partitions import read_partitions
 from provisioning.image.boot.tasks import card_copy
 from provisioning.image.build import build_image, default_cache
 from provisioning.image.describe import Description, read_description
 from provisioning.image.order import Order
 
 _PROGRAMS = ("mmdebstrap", "genimage", "mkfs.erofs", "veritysetup", "qemu-system-aarch64", "mcopy")
-_BOOT_A = 2
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +33,5 @@ def card(built: tuple[Path, Description], tmp_path: Path) -> Path:
     """Return a card with that image, whose serial console is a root shell."""
     folder, description = built
     copy = card_copy(folder / description.image.name, tmp_path / "card.img")
-    boot = read_partitions(copy)[_BOOT_A]
-    arguments = (read_file(copy, boot, "cmdline.txt") or b"").decode().strip()
-    arguments += " systemd.debug_shell=ttyAMA0 systemd.log_color=no\n"
-    write_files(copy, boot, {"cmdline.txt": arguments.encode()})
+    add_words(copy, SHELL_WORDS)
     return copy

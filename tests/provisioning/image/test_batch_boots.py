@@ -26,7 +26,7 @@ from provisioning.authority.authority import Authority
 from provisioning.enrol.connection import Reach, pinned, run_on
 from provisioning.enrol.enrol import Request, sign
 from provisioning.flash.source import open_source
-from provisioning.image.boot.fat_files import read_file, write_files
+from provisioning.image.boot.fat_files import read_file
 from provisioning.image.boot.partitions import read_partitions
 from provisioning.image.boot.qemu import BROKER_ADDRESS
 from provisioning.image.describe import Description
@@ -128,14 +128,6 @@ def check_card(card: Path, plain: Path, map_file: Path, seed: range) -> None:
     assert is_bootable(card)
 
 
-def be_patient(card: Path) -> None:
-    """Let the board wait for its own partitions: systemd's 90 s are short for an emulated one."""
-    boot = read_partitions(card)[BOOT_A]
-    arguments = (read_file(card, boot, "cmdline.txt") or b"").decode().strip()
-    arguments += " systemd.default_device_timeout_sec=900\n"
-    write_files(card, boot, {"cmdline.txt": arguments.encode()})
-
-
 def live(desk: Desk, name: str) -> Identity:
     """Boot the card, look at who it is, enrol it, and look again."""
     with desk.boot(name) as node:
@@ -178,7 +170,6 @@ def test_each_card_of_a_batch_is_a_node_of_its_own(
     seed = range(select.start_bytes, select.start_bytes + select.size_bytes)
     for name in names:
         check_card(desk.card(name), plain, map_file, seed)
-        be_patient(desk.card(name))
     found = [live(desk, name) for name in names]
     assert [each.host_name for each in found] == list(names)
     printed = [{fingerprint(each.flashed_key)} for each in found]
@@ -235,7 +226,6 @@ def test_a_token_serves_once_and_not_late(
     name = NAMES[0]
     folder, description = built
     write_as_imager_does(desk, name, folder / description.image.name)
-    be_patient(desk.card(name))
     copied = desk.office.folder / "copied.card"
     subprocess.run(["cp", "--sparse=always", desk.card(name), copied], check=True)
     register = desk.authority.register

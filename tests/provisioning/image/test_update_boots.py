@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from services.image_guest import ask
+from services.image_guest import SHELL_WORDS, add_words, ask, wait_for_shell
 from services.powercut import replay, sparse_copy
 from services.powercut_card import BOOT, PHASES, ROOT, Judge, System, digest, judge_all, phase_of
 from services.range_server import Served, range_server
 
 from provisioning.image.boot.birth import birth_seed, write_seed
 from provisioning.image.boot.board import Board
-from provisioning.image.boot.fat_files import read_file, write_files
+from provisioning.image.boot.fat_files import read_file
 from provisioning.image.boot.partitions import read_partitions
 from provisioning.image.boot.qemu import Machine
 from provisioning.image.boot.tasks import card_copy
@@ -30,7 +30,6 @@ from provisioning.image.describe import Description
 
 BOOT_SECONDS_MAX = 1800
 INSTALL_SECONDS_MAX = 3000
-SHELL = "Started .*debug-shell.service|debug-shell.service - "
 SLOT_BOOT = "/usr/lib/simpul/slot-boot"
 HOST = "http://10.0.2.2"
 SAMPLE = 6
@@ -66,7 +65,7 @@ def workshop(
     images, description = built
     folder = tmp_path_factory.mktemp("update")
     card = card_copy(images / description.image.name, folder / "card.img")
-    add_words(card, "systemd.debug_shell=ttyAMA0 systemd.log_color=no")
+    add_words(card, SHELL_WORDS)
     keys = make_keys(folder / "keys", dt.datetime.now(dt.UTC))
     (folder / "bundles").mkdir()
     order = BundleOrder(
@@ -96,22 +95,6 @@ def workshop(
         yield Workshop(folder, card, folder / "base.img", keys, server)
 
 
-def add_words(card: Path, words: str) -> None:
-    """Add kernel arguments to slot A."""
-    boot = read_partitions(card)[BOOT["a"]]
-    line = (read_file(card, boot, "cmdline.txt") or b"").decode().strip()
-    write_files(card, boot, {"cmdline.txt": f"{line} {words}\n".encode()})
-
-
-def wait_shell(board: Board, boot: int) -> None:
-    """Return once the shell of that boot answers."""
-    after = 0
-    while True:
-        after = board.wait_for(SHELL, timeout_s=BOOT_SECONDS_MAX, after=after)
-        if board.lines[after - 1].boot >= boot:
-            return
-
-
 def trust(board: Board, keys: BundleKeys) -> None:
     """Give the system the fleet's authority, as an image is built with it."""
     text = base64.b64encode(keys.authority.read_bytes()).decode()
@@ -129,7 +112,7 @@ def until(board: Board, command: str, wanted: str, *, tries: int = 120) -> None:
 def test_a_good_bundle_is_installed_boots_and_is_confirmed(workshop: Workshop) -> None:
     workshop.log.write_bytes(b"")
     with Board(workshop.card, Machine(write_log=workshop.log)) as board:
-        wait_shell(board, 0)
+        wait_for_shell(board, timeout_s=BOOT_SECONDS_MAX, boot=0)
         until(board, "systemctl is-active simpul-node.service", "active")
         trust(board, workshop.keys)
         assert ask(board, f"{SLOT_BOOT} get-current") == ["a"]
@@ -140,7 +123,7 @@ def test_a_good_bundle_is_installed_boots_and_is_confirmed(workshop: Workshop) -
         first = len(board.lines)
         board.send("/usr/lib/simpul/os-update /data/bundle.raucb")
         board.wait_for("bundle.raucb. succeeded", timeout_s=INSTALL_SECONDS_MAX, after=first)
-        wait_shell(board, 1)
+        wait_for_shell(board, timeout_s=BOOT_SECONDS_MAX, boot=1)
         assert board.boots[1].decision.partition.number == BOOT["b"]
         assert board.boots[1].decision.tryboot
         until(board, f"{SLOT_BOOT} on-trial; echo $?", "1", tries=300)
@@ -219,14 +202,14 @@ def test_a_sample_of_cut_cards_boots(workshop: Workshop, tmp_path: Path) -> None
     assert len(taken) >= SAMPLE - 1  # a flush is no state of its own
     for card in taken.values():
         with Board(card) as board:
-            wait_shell(board, 0)
+            wait_for_shell(board, timeout_s=BOOT_SECONDS_MAX, boot=0)
             until(board, "systemctl is-active simpul-node.service", "active")
         card.unlink()
 
 
 def test_a_sick_bundle_is_streamed_tried_and_left(workshop: Workshop) -> None:
     with Board(workshop.card, Machine()) as board:
-        wait_shell(board, 0)
+        wait_for_shell(board, timeout_s=BOOT_SECONDS_MAX, boot=0)
         assert ask(board, f"{SLOT_BOOT} get-current") == ["b"]
         impatient = (
             f"[Service]\\nExecStart=\\nExecStart={SLOT_BOOT} confirm --patience-seconds 60\\n"
@@ -240,10 +223,10 @@ def test_a_sick_bundle_is_streamed_tried_and_left(workshop: Workshop) -> None:
         board.wait_for("sick.raucb. succeeded", timeout_s=INSTALL_SECONDS_MAX, after=first)
         streamed_bytes = workshop.server.sent_bytes - sent_bytes
         assert streamed_bytes < (workshop.bundles / "sick.raucb").stat().st_size / 3
-        wait_shell(board, 1)
+        wait_for_shell(board, timeout_s=BOOT_SECONDS_MAX, boot=1)
         assert board.boots[1].decision.partition.number == BOOT["a"]
         assert board.boots[1].decision.tryboot
-        wait_shell(board, 2)
+        wait_for_shell(board, timeout_s=BOOT_SECONDS_MAX, boot=2)
         assert board.boots[2].decision.partition.number == BOOT["b"]
         until(board, f"{SLOT_BOOT} get-state a", "bad")
         assert ask(board, f"{SLOT_BOOT} get-primary") == ["b"]

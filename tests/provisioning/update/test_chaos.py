@@ -33,23 +33,6 @@ def fleet(tmp_path: Path) -> Iterator[NodeFleet]:
         yield fleet
 
 
-def options(fleet: NodeFleet, authority: Authority, folder: Path) -> list[str]:
-    lines = []
-    for name, node in fleet.nodes.items():
-        authority.register.record_host_key(name, node.host_key, "confirmed")
-        lines.append(f"[site_{name}]\n{name} ansible_host=127.0.0.1:{node.port}\n")
-    children = "\n".join(f"site_{name}" for name in fleet.nodes)
-    (folder / "inventory.ini").write_text("\n".join([*lines, f"[nodes:children]\n{children}\n"]))
-    return [
-        f"--inventory={folder / 'inventory.ini'}",
-        f"--register={authority.register.file}",
-        f"--identity={fleet.folder / 'user'}",
-        f"--audit={folder / 'audit.jsonl'}",
-        f"--record={folder / 'record.jsonl'}",
-        *("--soak=1", "--confirm-within=90", "--wave-soak=0", "--json", "--parallel=4"),
-    ]
-
-
 def test_nobody_is_lost_and_nobody_updated_twice(
     fleet: NodeFleet, authority: Authority, tmp_path: Path
 ) -> None:
@@ -57,7 +40,9 @@ def test_nobody_is_lost_and_nobody_updated_twice(
     bundle = fleet.bundle(2)
     release = release_hash(read_bundle(bundle).manifest_text)
     line = [sys.executable, "-m", "provisioning", "update", str(bundle)]
-    line += options(fleet, authority, tmp_path)
+    line += fleet.station(tmp_path, authority.register)
+    line += [f"--record={tmp_path / 'record.jsonl'}", "--wave-soak=0", "--json"]
+    line += ["--soak=1", "--confirm-within=90", "--parallel=4"]
     away = draw.sample(sorted(fleet.nodes), AWAY)
     for name in away:
         fleet.nodes[name].stop()

@@ -16,7 +16,6 @@ from node.install.machine import Standing
 from provisioning.__main__ import main
 from provisioning.audit.verify import read_log
 from provisioning.authority.authority import Authority
-from provisioning.register import Register
 from provisioning.update.bundles import Catalog
 from provisioning.update.errors import UnreachableError
 from provisioning.update.link import Trial, connected
@@ -31,6 +30,7 @@ pytestmark = [
 ]
 COUNT = 3
 TRIAL = Trial(confirm_within_s=60, soak_s=1)
+QUICK = ("--soak=1", "--confirm-within=60", "--wave-soak=0", "--json")
 
 
 @pytest.fixture(scope="module")
@@ -63,26 +63,6 @@ def turn(fleet: NodeFleet, name: str, catalog: Catalog) -> tuple[str, str]:
     return entry.state, entry.message
 
 
-def inventory(fleet: NodeFleet, folder: Path, register: Register) -> list[str]:
-    """Write inventory and register as the station has them; return the options that name them."""
-    lines = []
-    for name, node in fleet.nodes.items():
-        register.record_host_key(name, node.host_key, "confirmed")
-        lines.append(f"[site_{name}]\n{name} ansible_host=127.0.0.1:{node.port}\n")
-    children = "\n".join(f"site_{name}" for name in fleet.nodes)
-    (folder / "inventory.ini").write_text("\n".join([*lines, f"[nodes:children]\n{children}\n"]))
-    return [
-        f"--inventory={folder / 'inventory.ini'}",
-        f"--register={register.file}",
-        f"--identity={fleet.folder / 'user'}",
-        f"--audit={folder / 'audit.jsonl'}",
-        "--soak=1",
-        "--confirm-within=60",
-        "--wave-soak=0",
-        "--json",
-    ]
-
-
 def test_a_rollout_from_the_command_line(
     fleet: NodeFleet,
     authority: Authority,
@@ -90,7 +70,7 @@ def test_a_rollout_from_the_command_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    options = inventory(fleet, tmp_path, authority.register)
+    options = [*fleet.station(tmp_path, authority.register), *QUICK]
     public = (fleet.folder / "user.pub").read_text()
     authority.unlock(passphrase, "ssh-user").technician("siregar", public, ["provisioner"], 8)
     good, bad = fleet.bundle(2), fleet.bundle(3, CRASHES)
