@@ -24,14 +24,12 @@ def test_the_image_is_small_and_as_described(built: tuple[Path, Description]) ->
     assert not {"apt", "unattended-upgrades"} & {*description.packages}
 
 
-def test_two_builds_from_nothing_are_identical(tmp_path: Path) -> None:
-    sums = []
-    for name in ("one", "two"):
-        cache = tmp_path / name / "cache"
-        # Packages may be kept: they are inputs, checked by their SHA-256. Layers are not.
-        cache.mkdir(parents=True)
-        (cache / "debian").symlink_to(default_cache() / "debian")
-        order = Order(version="1.2.3", output=tmp_path / name, cache=cache)
-        description = read_description(build_image(order, print))
-        sums.append((description.image.sha256, description.compressed.sha256))
-    assert sums[0] == sums[1]
+def test_a_build_from_nothing_is_identical(built: tuple[Path, Description], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    # Packages may be kept: they are inputs, checked by their SHA-256. Layers are not.
+    (cache / "debian").symlink_to(default_cache() / "debian")
+    order = Order(version="1.2.3", output=tmp_path / "out", cache=cache)
+    again = read_description(build_image(order, print))
+    assert again.image.sha256 == built[1].image.sha256
+    assert again.compressed.sha256 == built[1].compressed.sha256
