@@ -4,10 +4,12 @@ apt itself solves, verifies and fetches, with a configuration of its own that th
 has no part in. What is fetched stays in the cache for the next build.
 """
 
+import fcntl
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -46,16 +48,32 @@ class Archives(Struct, frozen=True, kw_only=True):
         return self.room / "archives"
 
 
+@contextmanager
+def alone(room: Path) -> Iterator[None]:
+    """Wait until no other build asks the archives in `room` (flock(2)), and hold them."""
+    room.mkdir(parents=True, exist_ok=True)
+    with (room / "lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def open_archives(
-    flavour: Flavour, room: Path, mirrors: Mapping[str, str], keyrings: Mapping[str, str]
+    flavour: Flavour,
+    room: Path,
+    mirrors: Mapping[str, str],
+    keyrings: Mapping[str, str],
+    *,
+    architecture: str = "",
 ) -> Archives:
     """Write apt's configuration into `room` and read what the archives hold now.
 
-    `mirrors` and `keyrings` name addresses and files by a source's name. Raises ArchiveError.
+    `mirrors` and `keyrings` name addresses and files by a source's name; `architecture` is
+    Debian's word for another one than the flavour's. Raises ArchiveError.
     """
-    archives = Archives(room=room, architecture=flavour.architecture)
+    archives = Archives(room=room, architecture=architecture or flavour.architecture)
     for folder in ("lists/partial", "archives/partial", "state", "keys"):
         (room / folder).mkdir(parents=True, exist_ok=True)
+    (room / "state/status").touch()  # nothing is installed; apt's lock lies beside it
     stanzas = []
     for source in flavour.sources:
         key = room / "keys" / f"{source.name}.gpg"
@@ -63,7 +81,7 @@ def open_archives(
             pinned(Path(keyrings.get(source.name, source.keyring)), source.fingerprints)
         )
         address = mirrors.get(source.name) or _mirror(source)
-        stanzas.append(stanza(source, address, key, flavour.architecture))
+        stanzas.append(stanza(source, address, key, archives.architecture))
     archives.sources.write_text("\n".join(stanzas), encoding="utf-8")
     preferences = "\n".join(_pin(each) for each in flavour.sources)
     (room / "preferences").write_text(preferences, encoding="utf-8")
@@ -90,6 +108,15 @@ def resolve_packages(archives: Archives, names: Sequence[str]) -> list[str]:
 def fetch_packages(archives: Archives, names: Sequence[str]) -> None:
     """Fetch everything that `names` bring into the cache. Raises ArchiveError."""
     _apt(archives, "install", "--download-only", ESSENTIAL, *names)
+
+
+def package_files(archives: Archives, packages: Sequence[str]) -> Iterator[Path]:
+    """Yield the files of `packages`, given as `name=version`, that were fetched."""
+    for package in packages:
+        name, version = package.split("=", 1)
+        # apt's own naming: the colon of an epoch is quoted.
+        found = archives.packages.glob(f"{name}_{version.replace(':', '%3a')}_*.deb")
+        yield from found
 
 
 def machine_mirrors() -> dict[tuple[str, str], str]:
@@ -145,7 +172,7 @@ def _apt(archives: Archives, *arguments: str) -> str:
         "Dir::Etc::preferencesparts": "/dev/null",
         "Dir::State": str(room / "state"),
         "Dir::State::lists": str(archives.lists),
-        "Dir::State::status": "/dev/null",
+        "Dir::State::status": str(room / "state/status"),
         "Dir::Cache": str(room),
         # Containers often turn these off; to ask seven times without them takes half a minute.
         "Dir::Cache::pkgcache": str(room / "pkgcache.bin"),

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from node.install.lay_down import lay_down
-from provisioning.image.archive import Archives, fetch_packages, open_archives
+from provisioning.image.archive import Archives, alone, fetch_packages, open_archives
 from provisioning.image.emulation import ensure_arm64
 from provisioning.image.lgpio import lgpio_files
+from provisioning.image.native import gather, needs_loan
 from provisioning.image.order import PROJECT, Made, Order
 from provisioning.image.pack import Identity, Packing, pack
 from provisioning.image.products import write_products
 from provisioning.image.stack import Stack, resolve
-from provisioning.image.stages import Builder, build_root, plan
+from provisioning.image.stages import Builder, build_root, built_already, plan
 from provisioning.image.steps import Steps
 from provisioning.release.build import Recipe, Target, build_release
 
@@ -44,12 +45,16 @@ def build_image(order: Order, show: Callable[[str], None]) -> Path:
             stages=order.cache / "stages",
             project=PROJECT,
             epoch_seconds=epoch,
+            python=stack.flavour.python,
             agent=agent,
             agent_hash=agent_hash,
         )
         with steps.step("plan", "which layers have changed"):
             stages = plan(builder, stack)
-        root = build_root(builder, stages, steps)
+        native = None
+        if needs_loan() and built_already(builder, stages) < len(stages):
+            native = _native(order, stack, room, steps)
+        root = build_root(builder, stages, native, steps)
         image_id = hashlib.sha256(f"{stages[-1].key} {order.version}".encode()).hexdigest()[:32]
         packing = Packing(
             root_tar=root,
@@ -78,12 +83,22 @@ def build_image(order: Order, show: Callable[[str], None]) -> Path:
 
 
 def _archives(order: Order, stack: Stack, steps: Steps) -> Archives:
-    with steps.step("archives", "what they hold now, and what is not in the cache yet"):
-        archives = open_archives(
-            stack.flavour, order.cache / stack.flavour.name, order.mirrors, order.keyrings
-        )
+    room = order.cache / stack.flavour.name
+    with (
+        steps.step("archives", "what they hold now, and what is not in the cache yet"),
+        alone(room),
+    ):
+        archives = open_archives(stack.flavour, room, order.mirrors, order.keyrings)
         fetch_packages(archives, [each for layer in stack.layers for each in layer.packages])
     return archives
+
+
+def _native(order: Order, stack: Stack, room: Path, steps: Steps) -> Path:
+    flavour = stack.flavour
+    with steps.step("native", "this machine's own programs, lent while arm64 is set up"):
+        packages = order.cache / f"{flavour.name}-native"
+        with alone(packages):
+            return gather(flavour, packages, room / "native", order.mirrors, order.keyrings)
 
 
 def _value(stack: Stack, layer: str, name: str) -> str:

@@ -5,8 +5,6 @@ rpi-imager's repository format: https://github.com/raspberrypi/rpi-imager (doc/s
 
 import hashlib
 import json
-import shutil
-import subprocess
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +14,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from provisioning.image import layout
-from provisioning.image.errors import BuildError, ImageError
+from provisioning.image.errors import ImageError
 
 _CHUNK_BYTES = 1 << 20
-_ZSTD_LEVEL = "-12"
 # Our names of boards -> rpi-imager's.
 _IMAGER_DEVICES = {
     "cm4": "pi4-64bit",
@@ -73,19 +70,6 @@ def file_of(path: Path) -> File:
         return File(name=path.name, size_bytes=path.stat().st_size, sha256=digest.hexdigest())
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def compress(image: Path) -> Path:
-    """Write the image beside itself as .zst, the same whatever machine does it."""
-    packed = image.with_name(f"{image.name}.zst")
-    program = shutil.which("zstd")
-    if program is None:
-        raise BuildError("zstd is missing: apt-get install zstd")
-    command = [program, "--quiet", "--force", "-T0", _ZSTD_LEVEL, str(image), "-o", str(packed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BuildError(f"{packed}: zstd: {done.stderr.strip()}")
-    return packed
 
 
 def encode(description: Description) -> bytes:

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 from provisioning.image.bmap import write_bmap
+from provisioning.image.compress import compress
 from provisioning.image.describe import (
     Description,
-    compress,
     disk_signature,
     encode,
     file_of,

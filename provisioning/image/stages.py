@@ -17,14 +17,13 @@ import msgspec
 from msgspec import Struct
 
 from provisioning.image.archive import Archives, resolve_packages
-from provisioning.image.native import FOLDERS, LINK, native_tools
+from provisioning.image.native import lend, take_back
 from provisioning.image.overlay import overlay_files, write_overlay
 from provisioning.image.stack import Placed, Stack
 from provisioning.image.steps import Steps, run
 
-_FORMAT = "2"  # raised when this module builds the same inputs differently
-# apt's own has no /usr/local, where the native tools are.
-_PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_FORMAT = "3"  # raised when this module builds the same inputs differently
+_RESULTS_KEPT = 3
 _FAILED_PACKAGE = re.compile(r"dpkg: error processing (?:package|archive) (?P<name>\S+)")
 
 
@@ -47,6 +46,8 @@ class Builder(Struct, frozen=True, kw_only=True):
     """Results, by key."""
     project: Path
     epoch_seconds: int
+    python: str
+    """The flavour's Python, as "3.13"."""
     agent: Path | None = None
     """A tree that holds the agent's release as it lies on a node."""
     agent_hash: str = ""
@@ -78,21 +79,45 @@ def plan(builder: Builder, stack: Stack) -> list[Stage]:
     return stages
 
 
-def build_root(builder: Builder, stages: Sequence[Stage], steps: Steps) -> Path:
-    """Build what is not in the cache; return the tar of the whole root. Raises BuildError."""
-    builder.stages.mkdir(parents=True, exist_ok=True)
-    done = max(
+def built_already(builder: Builder, stages: Sequence[Stage]) -> int:
+    """Return how many of `stages` need not be built: the highest in the cache, and all below."""
+    return max(
         (index for index, each in enumerate(stages, 1) if _tar(builder, each).exists()), default=0
     )
+
+
+def build_root(
+    builder: Builder, stages: Sequence[Stage], native: Path | None, steps: Steps
+) -> Path:
+    """Build what is not in the cache; return the tar of the whole root.
+
+    `native` holds the programs that are lent meanwhile, if any. Raises BuildError.
+    """
+    builder.stages.mkdir(parents=True, exist_ok=True)
+    done = built_already(builder, stages)
     for stage in stages[:done]:
         steps.cached(f"layer {stage.placed.layer.name}")
     for index, stage in enumerate(stages[done:], done):
         below = _tar(builder, stages[index - 1]) if index else None
-        _build(builder, stage, below, steps)
+        _build(builder, stage, below, native, steps)
+    for stage in stages:
+        _forget_older(builder, stage)
     return _tar(builder, stages[-1])
 
 
-def _build(builder: Builder, stage: Stage, below: Path | None, steps: Steps) -> None:
+def _forget_older(builder: Builder, stage: Stage) -> None:
+    """Keep this result of the layer and the few used last; each takes half a gigabyte."""
+    tar = _tar(builder, stage)
+    if tar.exists():
+        tar.touch()
+    results = builder.stages.glob(f"{stage.placed.layer.name}-*.tar")
+    for each in sorted(results, key=lambda file: file.stat().st_mtime)[:-_RESULTS_KEPT]:
+        each.unlink(missing_ok=True)  # another build may have been quicker
+
+
+def _build(
+    builder: Builder, stage: Stage, below: Path | None, native: Path | None, steps: Steps
+) -> None:
     layer = stage.placed.layer
     count = len(stage.placed.packages)
     with (
@@ -112,7 +137,7 @@ def _build(builder: Builder, stage: Stage, below: Path | None, steps: Steps) -> 
             (room / "run").chmod(0o755)
         result = room / "root.tar"
         run(
-            _mmdebstrap(builder, stage, below, room),
+            _mmdebstrap(builder, stage, below, native, room),
             log,
             environment={
                 "SOURCE_DATE_EPOCH": str(builder.epoch_seconds),
@@ -125,17 +150,21 @@ def _build(builder: Builder, stage: Stage, below: Path | None, steps: Steps) -> 
         result.replace(_tar(builder, stage))
 
 
-def _mmdebstrap(builder: Builder, stage: Stage, below: Path | None, work: Path) -> list[str]:
+def _mmdebstrap(
+    builder: Builder, stage: Stage, below: Path | None, native: Path | None, work: Path
+) -> list[str]:
     room, packages = builder.archives, stage.placed.packages
     command = ["mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--verbose"]
     command += [f"--architectures={room.architecture}", "--format=tar", "--skip=update"]
     command += [f"--variant={'custom' if below else 'essential'}"]
-    command += ['--aptopt=APT::Install-Recommends "false"', f'--aptopt=DPkg::Path "{_PATH}"']
+    command += ['--aptopt=APT::Install-Recommends "false"']
     command += [f"--dpkgopt=path-exclude={path}" for path in stage.excluded]
     command += ["--dpkgopt=force-confold", "--dpkgopt=force-unsafe-io"]
     if below is None and packages:
         command += [f"--include={','.join(packages)}"]
-    setup, customize = [], []
+    setup: list[str] = []
+    extract: list[str] = []
+    customize: list[str] = []
     if below is not None:
         unpack = "tar --extract --numeric-owner --preserve-permissions --exclude='./dev/*'"
         setup.append(f'{unpack} --xattrs --xattrs-include="*" -C "$1" -f {_quoted(below)}')
@@ -144,20 +173,20 @@ def _mmdebstrap(builder: Builder, stage: Stage, below: Path | None, work: Path) 
         'mkdir -p "$1/var/cache/apt/archives/partial"',
         f'cp -al {_quoted(room.packages)}/*.deb "$1/var/cache/apt/archives/"',
     ]
-    tools = native_tools(work / "tools") if packages else None
-    if tools is not None:
-        setup.append(f'cp -a {_quoted(tools)}/. "$1/"')
+    if native is not None:
+        # The lowest layer has no program to replace before the essential packages are unpacked.
+        (extract if below is None else setup).append(lend(native, builder.python))
     if below is not None and packages:
         customize.append(_install(packages))
-    if tools is not None:
-        programs, libraries, loader = FOLDERS
-        customize.append(f'rm -rf "$1/{programs}"/* "$1/{libraries}" "$1/{loader}" "$1/{LINK}"')
     customize.append(
         f'tar --extract --preserve-permissions -C "$1" -f {_quoted(work / "overlay.tar")}'
     )
     if stage.script:
         customize.append(f'{_quoted(work / "run")} "$1"')
+    if native is not None:
+        customize.append(take_back(builder.python))
     command += [f"--setup-hook={hook}" for hook in setup]
+    command += [f"--extract-hook={hook}" for hook in extract]
     command += [f"--customize-hook={hook}" for hook in customize]
     return [*command, "", str(work / "root.tar"), str(room.sources)]
 
@@ -166,7 +195,7 @@ def _install(packages: Sequence[str]) -> str:
     """Return how mmdebstrap itself installs, for a root that it did not begin."""
     return (
         'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get --yes -o Dir::Bin::dpkg=env'
-        f" -o DPkg::Path={_PATH} -o DPkg::Options::=--unset=TMPDIR -o DPkg::Options::=dpkg"
+        " -o DPkg::Options::=--unset=TMPDIR -o DPkg::Options::=dpkg"
         f' -o DPkg::Chroot-Directory="$1" install {" ".join(packages)}'
     )
 

@@ -9,9 +9,9 @@ import pytest
 
 from provisioning.image import layout
 from provisioning.image.bmap import BLOCK_BYTES, split, write_bmap
+from provisioning.image.compress import compress
 from provisioning.image.describe import (
     Description,
-    compress,
     encode,
     file_of,
     imager_entry,
