@@ -24,6 +24,7 @@ COMMANDS = {
     "authority": "provisioning.authority.tasks:authority_tasks",
     "cards": "provisioning.flash.tasks:cards",
     "checklist": "provisioning.enrol.tasks:show_checklist",
+    "confirm-view": "provisioning.remote.tasks:confirm_view",
     "demo": "provisioning.tasks:demo",
     "enrol": "provisioning.enrol.tasks:enrol_node",
     "flash": "provisioning.flash.tasks:flash",

@@ -42,8 +42,11 @@ CREATE TABLE IF NOT EXISTS certificate(
 CREATE TABLE IF NOT EXISTS list(
   kind TEXT NOT NULL, generation INTEGER NOT NULL, number INTEGER NOT NULL, at TEXT NOT NULL,
   PRIMARY KEY(kind, generation));
+CREATE TABLE IF NOT EXISTS view(
+  id INTEGER PRIMARY KEY, at TEXT NOT NULL, who TEXT NOT NULL, node TEXT NOT NULL,
+  still_sha256 TEXT NOT NULL);
 """
-TABLES = ("card", "host_key", "token", "authority", "certificate", "list")
+TABLES = ("card", "host_key", "token", "authority", "certificate", "list", "view")
 _BUSY_TIMEOUT_S = 30.0
 
 
@@ -130,6 +133,24 @@ class Register:
     def forget_host_keys(self, node: str) -> None:
         """Believe no key of `node` any more, so that only a card flashed anew is enrolled."""
         self.record_host_key(node, "", "revoked")
+
+    def record_view(self, node: str, still_sha256: str) -> None:
+        """Note that somebody looked at a still of `node`, and that it shows what it should."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT INTO view(at, who, node, still_sha256) VALUES (?,?,?,?)",
+                (now_text(), self.who, node, still_sha256),
+            )
+
+    def view_confirmed(self, node: str) -> bool:
+        """Tell whether the view of `node` was confirmed since its last card was flashed."""
+        with self.transaction() as db:
+            found = db.execute(
+                "SELECT 1 FROM view WHERE node = ?1 AND at >= coalesce((SELECT max(at) FROM"
+                " host_key WHERE node = ?1 AND state IN ('flashed', 'revoked')), '')",
+                (node,),
+            ).fetchone()
+        return found is not None
 
     def rows(self, table: str) -> list[dict[str, object]]:
         """Return every row of one of TABLES."""

@@ -1,5 +1,6 @@
 """Attends a node from its birth at the broker to a finished checklist, at the technician's side."""
 
+import hashlib
 import sys
 import time
 from datetime import UTC, datetime
@@ -7,15 +8,14 @@ from datetime import UTC, datetime
 from msgspec import Struct
 from rich.console import Console
 from rich.live import Live
-from rich.text import Text
 
 from provisioning.enrol.checklist import Check, all_good, checklist
 from provisioning.enrol.hear import Ear, listening_for
-from provisioning.enrol.show import checklist_json, checklist_table, picture
+from provisioning.enrol.show import checklist_json, checklist_table, is_right_view, picture
 from provisioning.listen import BrokerAccess
+from provisioning.register import Register
 
 _REFRESH_S = 0.5
-_YES = frozenset({"y", "ya", "yes"})
 
 
 class Patience(Struct, frozen=True, kw_only=True):
@@ -25,10 +25,19 @@ class Patience(Struct, frozen=True, kw_only=True):
     settle_s: float = 30.0
 
 
-def attend(node: str, access: BrokerAccess, patience: Patience, *, as_json: bool) -> bool:
+def attend(
+    node: str,
+    access: BrokerAccess,
+    patience: Patience,
+    register: Register | None,
+    *,
+    as_json: bool,
+) -> bool:
     """Wait, show the checklist, and the picture at a terminal; return whether all is good.
 
-    Raises FleetError when the broker cannot be reached.
+    A view that is confirmed here, or was by `simpul confirm-view`, stands in the register, if
+    there is one at this station. Raises FleetError when the broker cannot be reached,
+    RegisterError.
     """
     console = Console()
     with listening_for(node, access) as ear:
@@ -40,10 +49,13 @@ def attend(node: str, access: BrokerAccess, patience: Patience, *, as_json: bool
                 while not _settled(ear, patience):
                     ear.wait_change(_REFRESH_S)
                     screen.update(checklist_table(node, _checks(ear)), refresh=True)
-        confirmed = None
-        if ear.still and not as_json:
-            console.print(picture(ear.still, console))
-            confirmed = _ask(console) if sys.stdin.isatty() else None
+        confirmed = True if register and register.view_confirmed(node) else None
+        if (still := ear.still) and not as_json:
+            console.print(picture(still, console))
+            if sys.stdin.isatty() and not confirmed:
+                confirmed = is_right_view(console)
+                if confirmed and register:
+                    register.record_view(node, hashlib.sha256(still).hexdigest())
         checks = _checks(ear, confirmed=confirmed)
     good = all_good(checks)
     if as_json:
@@ -63,9 +75,3 @@ def _settled(ear: Ear, patience: Patience) -> bool:
 
 def _checks(ear: Ear, *, confirmed: bool | None = None) -> list[Check]:
     return checklist(ear.view, now=datetime.now(UTC), view_confirmed=confirmed)
-
-
-def _ask(console: Console) -> bool:
-    # As text, because in a markup [y/t] is a style.
-    answer = console.input(Text("Apakah ini arah yang benar? / Is this the right view? [y/t] "))
-    return answer.strip().lower() in _YES

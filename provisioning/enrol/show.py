@@ -18,6 +18,7 @@ _MARKS = {
     "absent": ("dim", "- tidak dipasang / not fitted"),
 }
 _PICTURE_COLUMNS = 72
+_YES = frozenset({"y", "ya", "yes"})
 
 
 def checklist_table(node: str, checks: Iterable[Check]) -> RenderableType:
@@ -38,6 +39,16 @@ def checklist_table(node: str, checks: Iterable[Check]) -> RenderableType:
 def checklist_json(node: str, checks: Iterable[Check], *, good: bool) -> str:
     """Return the list for other programs."""
     return msgspec.json.encode({"node": node, "good": good, "checks": list(checks)}).decode()
+
+
+def is_right_view(console: Console) -> bool:
+    """Ask whether the picture shown last is the right view; no answer at all is a no."""
+    try:
+        # As text, because in a markup [y/t] is a style.
+        answer = console.input(Text("Apakah ini arah yang benar? / Is this the right view? [y/t] "))
+    except EOFError:
+        return False
+    return answer.strip().lower() in _YES
 
 
 def picture(jpeg: bytes, console: Console) -> RenderableType:

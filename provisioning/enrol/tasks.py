@@ -99,11 +99,15 @@ def enrol_node(  # noqa: PLR0913, PLR0917 - the options of a command line
         _tell(f"{node}: terdaftar / enrolled; simpul checklist {node} --broker ...")
         return
     patience = Patience(birth_s=timeout, settle_s=settle)
-    if not attend(node, access, patience, as_json=json):
+    if not attend(node, access, patience, authority.register, as_json=json):
         raise Exit(code=_EXIT_RED)
 
 
-@task(name="checklist", positional=["node"], help=_HELP)
+@task(
+    name="checklist",
+    positional=["node"],
+    help=_HELP | {"register": "Knows whether the view was confirmed."},
+)
 def show_checklist(  # noqa: PLR0913, PLR0917 - as above
     _context: Context,
     node: str,
@@ -112,6 +116,7 @@ def show_checklist(  # noqa: PLR0913, PLR0917 - as above
     ca: str = "",
     certificate: str = "",
     key: str = "",
+    register: str = str(REGISTER_FILE),
     timeout: float = 60.0,
     settle: float = 30.0,
     json: bool = False,  # noqa: FBT001, FBT002 - as above
@@ -119,7 +124,10 @@ def show_checklist(  # noqa: PLR0913, PLR0917 - as above
     """Show the technician's checklist of a node; exit 0 all green, 3 something red, 1 failed."""
     find([node], nodes(Path(inventory)))
     access = broker_or_default(broker, ca, certificate, key)
-    if not attend(node, access, Patience(birth_s=timeout, settle_s=settle), as_json=json):
+    patience = Patience(birth_s=timeout, settle_s=settle)
+    # Who only looks makes no register.
+    known = Register(Path(register)) if Path(register).is_file() else None
+    if not attend(node, access, patience, known, as_json=json):
         raise Exit(code=_EXIT_RED)
 
 

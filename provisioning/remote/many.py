@@ -18,6 +18,8 @@ def each_node(
     log: AuditLog,
     work: Callable[[str], str],
     tell: Callable[[str], None],
+    *,
+    parallel: int = _PARALLEL,
 ) -> None:
     """Do `work`, which returns what is to be told, on every node; each is a deed in the log.
 
@@ -31,7 +33,7 @@ def each_node(
         except SimpulError as error:
             return str(error), False
 
-    with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
+    with ThreadPoolExecutor(max_workers=parallel) as pool:
         ends = list(zip(names, pool.map(one, names), strict=True))
     for name, (words, _) in ends:
         if words:

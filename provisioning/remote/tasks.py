@@ -1,4 +1,4 @@
-"""The tasks `simpul shell`, `logs`, `snapshot`, `identify` and `reboot`; others do the work."""
+"""The tasks `simpul shell`, `logs`, `snapshot`, `confirm-view` and others that help a node."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -6,12 +6,14 @@ from pathlib import Path
 
 from fabric import task
 from invoke import Context, Exit
+from rich.console import Console
 
 from provisioning.audit.log import AUDIT_FILE
 from provisioning.broker_options import BROKER_HELP, broker_or_default
 from provisioning.inventory import INVENTORY_FILE, Node, find, nodes
-from provisioning.register import REGISTER_FILE
+from provisioning.register import REGISTER_FILE, Register
 from provisioning.remote.ask import asking
+from provisioning.remote.confirm import confirmed_view
 from provisioning.remote.errors import RemoteError
 from provisioning.remote.many import each_node
 from provisioning.remote.over_ssh import Journal, open_shell, read_journal, reboot
@@ -196,6 +198,40 @@ def take_snapshots(  # noqa: PLR0913, PLR0917 - as above
             return f"gambar / picture: {file}"
 
         each_node("snapshot", names, access.log(), work, _say)
+
+
+@task(
+    positional=["nodes"],
+    iterable=["nodes"],
+    help=_help("nodes", *_BROKER_HELP)
+    | {"user": "The account on the node, which keeps the picture; the technician's may not."},
+)
+def confirm_view(  # noqa: PLR0913, PLR0917 - as above
+    _context: Context,
+    nodes: Sequence[str] | None = None,
+    within: float = _WITHIN_S,
+    broker: str = "",
+    ca: str = "",
+    certificate: str = "",
+    key: str = "",
+    inventory: str = str(INVENTORY_FILE),
+    register: str = str(REGISTER_FILE),
+    audit: str = str(AUDIT_FILE),
+    identity: str = "",
+    user: str = "root",
+) -> None:
+    """Look at what each camera sees now, and confirm that it is the right view; exit 3 if not."""
+    chosen = _chosen(inventory, nodes or ())
+    access = access_to(inventory, register, audit, identity, user)
+    ways, known, console = ways_of(chosen, access), Register(Path(register)), Console()
+    with asking(broker_or_default(broker, ca, certificate, key)) as asked:
+
+        def work(name: str) -> str:
+            still = asked.snapshot(name, within)
+            return confirmed_view(name, still, ways[name], known, console)
+
+        names = [each.name for each in chosen]
+        each_node("confirm-view", names, access.log(), work, _say, parallel=1)
 
 
 def _chosen(inventory: str, names: Sequence[str]) -> list[Node]:

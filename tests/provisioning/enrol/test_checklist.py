@@ -28,6 +28,7 @@ from node.messages import Camera, Health, State, Wifi
 from provisioning.enrol.checklist import Check, all_good, checklist
 from provisioning.enrol.show import checklist_json, checklist_table, picture
 from provisioning.fleet import NodeView
+from provisioning.register import Register
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -185,13 +186,14 @@ def speak(talker: Talker, stop: threading.Event) -> None:
     ("answer", "code", "words"), [("y", 0, "baik / good"), ("t", 3, "arahkan kamera ke jalan")]
 )
 def test_in_a_terminal_the_picture_is_shown_and_asked_about(
-    broker: Mosquitto, answer: str, code: int, words: str
+    broker: Mosquitto, tmp_path: Path, answer: str, code: int, words: str
 ) -> None:
+    register = Register(tmp_path / "register.db")
     stop = threading.Event()
     with Talker(broker.url, "pasar-horas") as talker:
         node = threading.Thread(target=speak, args=(talker, stop))
         node.start()
-        shown, status = converse(broker.url, answer)
+        shown, status = converse(broker.url, answer, register.file)
         stop.set()
         node.join()
     assert status == code, shown
@@ -200,15 +202,17 @@ def test_in_a_terminal_the_picture_is_shown_and_asked_about(
     assert "Arah kamera disetujui" in shown
     assert "▄" in shown
     assert "\x1b[38;" in shown
+    assert register.view_confirmed("pasar-horas") is (answer == "y")
 
 
-def converse(url: str, answer: str) -> tuple[str, int]:
+def converse(url: str, answer: str, register: Path) -> tuple[str, int]:
     """Run `simpul checklist` in a terminal of 120 x 50 and answer its question."""
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(ROOT)
         os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
         words = ["checklist", "pasar-horas", "--broker", url, "--settle", "0"]
+        words.append(f"--register={register}")
         os.execv(  # noqa: S606 - no shell
             sys.executable, [sys.executable, "-m", "provisioning", *words]
         )
