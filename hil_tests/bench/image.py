@@ -1,7 +1,11 @@
-"""Has the bench's card image at hand: the one that was named, or one built and kept."""
+"""Has a card image at hand for tests: the one that was named, or one built and kept.
+
+`python -m hil_tests.bench.image VARIANT ...` builds what is not there yet.
+"""
 
 import hashlib
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hil_tests.bench.errors import BenchError
@@ -19,8 +23,10 @@ _INPUTS = (
 )
 
 
-def image_for_bench(given: Path | None, *, variant: str) -> Path:
-    """Return the raw image `given`, else one of `variant` built from this tree.
+def image_for_bench(
+    given: Path | None, *, variant: str, show: Callable[[str], None] = lambda _line: None
+) -> Path:
+    """Return the raw image `given`, else one of `variant` built from this tree; `show` is told how.
 
     Building takes minutes; an image of this very tree that was built before is taken from the
     cache, and so are the layers of one that has changed. Raises BenchError.
@@ -36,11 +42,11 @@ def image_for_bench(given: Path | None, *, variant: str) -> Path:
     if image.exists() and stamp.exists() and stamp.read_text() == key:
         return image
     try:
-        described = build_image(order, lambda _line: None)
+        described = build_image(order, show)
         stamp.write_text(key)
         return described.parent / read_description(described).image.name
     except (SimpulError, OSError) as error:
-        raise BenchError(f"the bench's image cannot be built: {error}") from error
+        raise BenchError(f"the image cannot be built: {error}") from error
 
 
 def tree_key(project: Path) -> str:
@@ -57,3 +63,23 @@ def _files(project: Path) -> Iterator[Path]:
         place = project / name
         found = sorted(place.rglob("*")) if place.is_dir() else [place]
         yield from (each for each in found if each.is_file() and "__pycache__" not in each.parts)
+
+
+def main(variants: Sequence[str]) -> int:
+    """Have an image of each variant at hand; return the exit code."""
+    try:
+        for variant in variants:
+            image_for_bench(None, variant=variant, show=_say)
+    except BenchError as error:
+        _say(f"error: {error}")
+        return 1
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -29,7 +29,7 @@ NODE = "taman-bunga"
 BOOT_SECONDS_MAX = 1200
 OUR_UNITS = "simpul-*.service"
 EXPOSURE_MAX = 2.0
-pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
+pytestmark = pytest.mark.timeout(2400)
 
 
 def born(heard: "queue.Queue[bytes]") -> tuple[str, State]:
@@ -69,6 +69,7 @@ def flashed(card: Path, authority: Authority, tmp_path: Path) -> Iterator[Flashe
             yield Flashed(board, heard, seed, ssh_port)
 
 
+@pytest.mark.card
 def test_a_flashed_node_says_its_birth_and_is_closed(
     flashed: Flashed, authority: Authority, passphrase: bytes, tmp_path: Path
 ) -> None:
@@ -167,6 +168,7 @@ def check_units(board: Board) -> None:
     assert ask(board, f"systemd-analyze verify --man=no {' '.join(units)} 2>&1") == []
 
 
+@pytest.mark.long
 def test_without_a_seed_the_node_is_safe(card: Path) -> None:
     with Board(card, Machine()) as board:
         wait_for_shell(board, timeout_s=BOOT_SECONDS_MAX)
@@ -183,6 +185,7 @@ def test_without_a_seed_the_node_is_safe(card: Path) -> None:
         assert ask(board, "ls /etc/ssh/ssh_host_* 2>/dev/null") == []
 
 
+@pytest.mark.long
 def test_the_same_card_boots_on_an_emulated_pi_3(
     built: tuple[Path, Description], card: Path, tmp_path: Path
 ) -> None:

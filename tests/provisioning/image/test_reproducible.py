@@ -51,7 +51,7 @@ def test_a_build_from_nothing_is_identical(built: tuple[Path, Description], tmp_
     cache.mkdir()
     # Packages may be kept: they are inputs, checked by their SHA-256. Layers are not.
     (cache / "debian").symlink_to(default_cache() / "debian")
-    order = Order(version="1.2.3", output=tmp_path / "out", cache=cache)
+    order = Order(version=built[1].version, output=tmp_path / "out", cache=cache)
     again = read_description(build_image(order, print))
     assert again.image.sha256 == built[1].image.sha256
     assert again.compressed.sha256 == built[1].compressed.sha256
