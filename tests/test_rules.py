@@ -31,7 +31,7 @@ VENDORS = {
     "sqlalchemy": {"hub.store"},
     "amqtt": {"provisioning.demo.broker"},
     "pyudev": {"provisioning.flash.watch"},
-    "zstandard": {"provisioning.flash.decode"},
+    "zstandard": {"provisioning.flash.decode", "provisioning.seekable"},
 }
 SOURCES = ("node.camera", "node.hotspot", "node.health", "node.board")
 # Who -> what it may not import of ours.

@@ -17,9 +17,10 @@ from msgspec import Struct
 
 from provisioning.flash.block import whole_sectors
 from provisioning.flash.errors import ImageError, StationError
+from provisioning.flash.frames import write_whole
 from provisioning.flash.image_map import Range
 from provisioning.flash.journal import BLOCK_BYTES
-from provisioning.flash.source import Source, write_whole
+from provisioning.flash.source import Source
 
 # Where cloud-init looks: in our image, anywhere (its own label), in Raspberry Pi OS.
 LABELS = ("SIMPUL", "CIDATA", "BOOTFS")

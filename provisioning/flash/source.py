@@ -14,14 +14,16 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from provisioning.flash.decode import DECODE_ERRORS, Plain, decoded, is_compressed
 from provisioning.flash.errors import ImageError, StationError
+from provisioning.flash.frames import decode_frames, write_whole
 from provisioning.flash.image_map import ImageMap, Range, read_map, whole_map
+from provisioning.seekable import Frame, read_frames
 
 _CHUNK_BYTES = 2**20
 _SPARE_DISK_BYTES = 256 * 2**20
@@ -160,7 +162,11 @@ class Source:
     def decode(self) -> None:
         """Decode the mapped ranges into the plain file."""
         try:
-            self._decode_ranges(decoded(self._packed))
+            frames = read_frames(self._packed)
+            if frames:
+                self._decode_frames(frames)
+            else:
+                self._decode_ranges(decoded(self._packed))
         except DECODE_ERRORS as error:
             reason = f"{self.name}: damaged: {error}; copy or build the image again"
             self.fail(ImageError(reason))
@@ -182,6 +188,19 @@ class Source:
         with self._changed:
             self._sha256 = sha256.hexdigest()
             self._changed.notify_all()
+
+    def _decode_frames(self, frames: Sequence[Frame]) -> None:
+        last = frames[-1]
+        if last.plain_offset_bytes + last.plain_bytes < self.map.ranges[-1].end_bytes:
+            raise EOFError("it ends early")
+        if decode_frames(
+            frames,
+            self.map.ranges,
+            packed=self._packed.fileno(),
+            plain=self._plain.fileno(),
+            advance=self.advance,
+        ):
+            self.advance()
 
     def _decode_ranges(self, stream: Plain) -> None:
         buffer = memoryview(bytearray(_CHUNK_BYTES))
@@ -246,13 +265,6 @@ def _open_compressed(
         source = Source(packed, plain, image_map)
     source.keep_as = kept
     return source
-
-
-def write_whole(descriptor: int, data: memoryview, offset_bytes: int) -> None:
-    """Write all of `data` at an offset. Raises OSError."""
-    done = 0
-    while done < len(data):
-        done += os.pwrite(descriptor, data[done:], offset_bytes + done)
 
 
 def _fill(stream: Plain, buffer: memoryview) -> None:

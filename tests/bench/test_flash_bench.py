@@ -29,6 +29,7 @@ from services.flash_batches import make_authority
 from services.loop_cards import MIB, loop_card, needs_loop
 
 from provisioning.flash.device import Device
+from provisioning.image.compress import compress
 
 pytestmark = [pytest.mark.bench, needs_loop, pytest.mark.timeout(3600)]
 ROOT = Path(__file__).parents[2]
@@ -107,9 +108,7 @@ def _make_image(directory: Path, pool: bytes, mapped_mib: int) -> CardImage:
             at += 1 + (HOLE_MIB if number % HOLE_EVERY_MIB == HOLE_EVERY_MIB - 1 else 0)
     map_file = directory / "card.img.bmap"
     create_map(plain, map_file)
-    packed = directory / "card.img.zst"
-    subprocess.run(["zstd", "-q", "-6", "-T0", str(plain), "-o", str(packed)], check=True)
-    return CardImage(plain, map_file, packed)
+    return CardImage(plain, map_file, compress(plain))
 
 
 @contextmanager

@@ -5,6 +5,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioning.image.compress import compress
+
 MIB = 2**20
 SEED_FAT = (4 * MIB, 16 * MIB)  # where it starts, and its size
 
@@ -32,9 +34,7 @@ def make_image(
     write_data(plain, 21 * MIB, data_bytes)
     map_file = directory / "card.img.bmap"
     create_map(plain, map_file)
-    packed = directory / "card.img.zst"
-    subprocess.run(["zstd", "-q", "-T1", str(plain), "-o", str(packed)], check=True)
-    return CardImage(plain, map_file, packed)
+    return CardImage(plain, map_file, compress(plain))
 
 
 def format_fat(image: Path, offset_bytes: int, size_bytes: int, label: str) -> None:
