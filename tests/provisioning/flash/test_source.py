@@ -5,6 +5,8 @@ import gzip
 import lzma
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,11 @@ import zstandard
 from services.card_images import MIB, CardImage, make_image
 
 from provisioning.flash.errors import ImageError, StationError
+from provisioning.flash.frames import decode_frames
+from provisioning.flash.image_map import Range
 from provisioning.flash.source import Source, map_beside, open_source
+from provisioning.image.compress import compress
+from provisioning.seekable import read_frames, seek_table
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     ".zst": zstandard.compress,  # as others do: one frame
@@ -99,6 +105,85 @@ def test_a_cut_image_is_refused_in_words(cut: int, image: CardImage, tmp_path: P
         pytest.raises(ImageError, match="damaged"),
     ):
         assert_holds(source, image)
+
+
+def test_what_holds_nothing_is_not_decoded(image: CardImage, tmp_path: Path) -> None:
+    """A frame outside the map may be damaged, and nobody minds; one inside is named."""
+    content = bytearray(image.packed.read_bytes())
+    with image.packed.open("rb") as file:
+        first, *_, last = read_frames(file)
+    packed = tmp_path / "card.img.zst"
+    for frame in (last, first):
+        content[frame.packed_offset_bytes + frame.packed_bytes // 2] ^= 0xFF
+        packed.write_bytes(content)
+        with open_source(packed, map_file=image.map_file, cache=tmp_path / "cache") as source:
+            if frame is last:
+                assert_holds(source, image)
+                continue
+            with pytest.raises(ImageError, match="damaged"):
+                assert_holds(source, image)
+
+
+def test_frames_that_end_before_the_map_are_named(image: CardImage, tmp_path: Path) -> None:
+    """Whole in itself, and yet not all of the image."""
+    with image.packed.open("rb") as file:
+        frames = read_frames(file)[:3]
+    kept = image.packed.read_bytes()[: sum(each.packed_bytes for each in frames)]
+    packed = tmp_path / "card.img.zst"
+    packed.write_bytes(kept + seek_table((each.packed_bytes, each.plain_bytes) for each in frames))
+    with (
+        open_source(packed, map_file=image.map_file, cache=tmp_path / "cache") as source,
+        pytest.raises(ImageError, match="damaged: it ends early"),
+    ):
+        assert_holds(source, image)
+
+
+def test_decoding_stops_when_nobody_wants_more(image: CardImage, tmp_path: Path) -> None:
+    with image.packed.open("rb") as packed, (tmp_path / "plain").open("w+b") as plain:
+        heard: list[int] = []
+        went_on = decode_frames(
+            read_frames(packed),
+            [Range(0, 32 * MIB)],
+            packed=packed.fileno(),
+            plain=plain.fileno(),
+            advance=lambda end: bool(heard.append(end)),  # type: ignore[func-returns-value]
+        )
+    assert not went_on
+    assert heard == [4 * MIB]
+
+
+def test_decoding_needs_little_memory(tmp_path: Path) -> None:
+    """Of what cannot be compressed, so that packed and plain take their most."""
+    plain = tmp_path / "card.img"
+    plain.write_bytes(os.urandom(128 * MIB))
+    program = f"""
+import os
+from pathlib import Path
+from provisioning.flash.frames import decode_frames
+from provisioning.flash.image_map import Range
+from provisioning.seekable import read_frames
+
+def highest_kib():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+before = highest_kib()
+os.cpu_count = lambda: 64
+with open({str(compress(plain))!r}, "rb") as packed, open({str(tmp_path / "out")!r}, "w+b") as out:
+    decode_frames(
+        read_frames(packed),
+        [Range(0, {128 * MIB})],
+        packed=packed.fileno(),
+        plain=out.fileno(),
+        advance=lambda _: True,
+    )
+print(highest_kib() - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert (tmp_path / "out").read_bytes() == plain.read_bytes()
+    assert int(done.stdout) < 48 * 1024  # four workers, each with 4 MiB packed and 4 MiB plain
 
 
 def test_an_image_of_another_map_is_refused(image: CardImage, tmp_path: Path) -> None:
