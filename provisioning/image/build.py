@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from node.install.lay_down import lay_down
@@ -36,10 +37,15 @@ def build_image(order: Order, show: Callable[[str], None]) -> Path:
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or stack.flavour.epoch_seconds)
     steps = Steps(order.output / f"{order.name}.logs", show)
     order.cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="build-", dir=order.cache) as name:
+    with (
+        tempfile.TemporaryDirectory(prefix="build-", dir=order.cache) as name,
+        ThreadPoolExecutor(1) as beside,
+    ):
         room = Path(name)
+        has_agent = any(each.layer.agent for each in stack.layers)
+        lines = beside.submit(_lgpio, stack, steps, order) if has_agent else None
         archives = _archives(order, stack, steps)
-        agent, release, agent_hash = _agent(stack, room, steps, order)
+        agent, release, agent_hash = _agent(stack, room, steps, order, lines)
         builder = Builder(
             archives=archives,
             stages=order.cache / "stages",
@@ -105,14 +111,18 @@ def _value(stack: Stack, layer: str, name: str) -> str:
     return next(each.values[name] for each in stack.layers if each.layer.name == layer)
 
 
-def _agent(stack: Stack, room: Path, steps: Steps, order: Order) -> tuple[Path | None, str, str]:
+def _lgpio(stack: Stack, steps: Steps, order: Order) -> tuple[Path, str]:
+    with steps.step("lgpio", "what gpiozero needs, for a Python that no wheel is made for"):
+        return lgpio_files(PROJECT / "uv.lock", stack.flavour.python, order.cache)
+
+
+def _agent(
+    stack: Stack, room: Path, steps: Steps, order: Order, lines: Future[tuple[Path, str]] | None
+) -> tuple[Path | None, str, str]:
     """Return what the agent's layer lays down, its release, and what names all of it."""
-    if not any(each.layer.agent for each in stack.layers):
+    if lines is None:
         return None, "", ""
     tree, python = room / "agent", stack.flavour.python
-    with steps.step("lgpio", "what gpiozero needs, for a Python that no wheel is made for"):
-        lines, lines_key = lgpio_files(PROJECT / "uv.lock", python, order.cache)
-        shutil.copytree(lines, tree / f"usr/local/lib/python{python}/dist-packages")
     with steps.step("agent", "its release, as updates place it"):
         recipe = Recipe(counter=1, version=order.version)
         target = Target("aarch64", python)
@@ -120,4 +130,6 @@ def _agent(stack: Stack, room: Path, steps: Steps, order: Order) -> tuple[Path |
         (tree / "opt/simpul").mkdir(parents=True)
         (tree / "etc/simpul").mkdir(parents=True)
         lay_down(built.bundle, tree)
-    return tree, built.release, f"{built.release} {lines_key}"
+    files, key = lines.result()
+    shutil.copytree(files, tree / f"usr/local/lib/python{python}/dist-packages")
+    return tree, built.release, f"{built.release} {key}"

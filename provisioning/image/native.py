@@ -71,6 +71,9 @@ def gather(
     fetch_packages(archives, names)
     for package in package_files(archives, resolve_packages(archives, names)):
         _unpack(package, into)
+    # udev's hook puts every libkmod that it finds into the initramfs; nothing lent here needs it.
+    for library in (into / _LIBRARIES).glob("libkmod.so*"):
+        library.unlink()
     return into
 
 

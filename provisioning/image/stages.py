@@ -11,6 +11,8 @@ import re
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
@@ -59,12 +61,9 @@ def plan(builder: Builder, stack: Stack) -> list[Stage]:
     key = hashlib.sha256(
         f"{_FORMAT} {stack.flavour.architecture} {builder.epoch_seconds}".encode()
     ).hexdigest()
-    names: list[str] = []
     excluded: tuple[str, ...] = ()
-    for placed in stack.layers:
-        names += placed.packages
+    for placed, resolved in zip(stack.layers, _resolved(builder, stack), strict=True):
         excluded += placed.layer.exclude
-        resolved = resolve_packages(builder.archives, names) if placed.packages else []
         files = overlay_files(placed, builder.project)
         script = placed.folder / "run"
         stage = Stage(
@@ -77,6 +76,21 @@ def plan(builder: Builder, stack: Stack) -> list[Stage]:
         key = _key(stage, builder, resolved)
         stages.append(msgspec.structs.replace(stage, key=key))
     return stages
+
+
+def _resolved(builder: Builder, stack: Stack) -> list[list[str]]:
+    """Return what the packages of each layer and of those below come to; apt is asked at once."""
+    sums = accumulate((placed.packages for placed in stack.layers), initial=())
+    asked = [
+        names if placed.packages else ()
+        for placed, names in zip(stack.layers, list(sums)[1:], strict=True)
+    ]
+    with ThreadPoolExecutor() as pool:
+        return list(
+            pool.map(
+                lambda names: resolve_packages(builder.archives, names) if names else [], asked
+            )
+        )
 
 
 def built_already(builder: Builder, stages: Sequence[Stage]) -> int:
