@@ -18,7 +18,14 @@ from provisioning.image.order import PROJECT, Order
 _VERSION = "0.0.0"
 # All that an image is made of: its definition, the agent, the builder, and what is locked.
 _INPUTS = (
-    *("images", "node", "provisioning/image", "provisioning/release", "tests/guest/virtual_camera"),
+    *(
+        "images",
+        "node",
+        "provisioning/image",
+        "provisioning/release",
+        "provisioning/seekable.py",
+        "tests/guest/virtual_camera",
+    ),
     *("pyproject.toml", "uv.lock"),
 )
 
