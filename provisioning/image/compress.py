@@ -1,7 +1,7 @@
 """Compresses an image for those who flash it: frames that can be decoded side by side.
 
-Any zstd decoder reads them as one stream. Frames of 4 MiB cost 1.5 % of the size that one frame
-would have, and each fits into a processor's cache while it is decoded.
+Any zstd decoder reads them as one stream. Frames of 4 MiB make it 3 % larger than one
+frame would be, and each fits into a processor's cache while it is decoded.
 """
 
 import os
