@@ -21,8 +21,9 @@ from provisioning.release.wheels import build_wheel, install_agent, install_depe
 
 _LAUNCHER = """\
 #!/bin/sh
-# Runs the agent of the release this file lies in; writes nothing into it.
-exec "$(dirname "$(readlink -f "$0")")/python" -B -m node "$@"
+# Runs the agent of the release this file lies in, not one of the folder that it is called in;
+# writes nothing into it.
+exec "$(dirname "$(readlink -f "$0")")/python" -P -B -m node "$@"
 """
 VENV = "home = /usr/bin\ninclude-system-site-packages = true\nversion = {}\n"
 _GIT_TIMEOUT_S = 30

@@ -13,7 +13,7 @@ from provisioning.release.wheels import build_wheel, install_agent, install_depe
 _LAUNCHER = """\
 #!/bin/sh
 # Runs the {0} of the release this file lies in; writes nothing into it.
-exec "$(dirname "$(readlink -f "$0")")/python" -B -m {0} "$@"
+exec "$(dirname "$(readlink -f "$0")")/python" -P -B -m {0} "$@"
 """
 
 

@@ -97,7 +97,13 @@ def test_what_was_laid_down_runs(built: dict[Target, Built], tmp_path: Path) -> 
     )
     (tmp_path / "mask.toml").write_text("nothing_to_mask = true\n")
     command = [str(tmp_path / "opt/simpul/current/bin/simpul-node"), "check", str(config)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    # Called in a folder that has an agent of its own, it is the release that runs.
+    other = tmp_path / "elsewhere"
+    (other / "node").mkdir(parents=True)
+    (other / "node/__init__.py").write_text("raise SystemExit('another agent')\n")
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=60, cwd=other
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "opt/simpul/current").resolve().name == release
     # Running it has written nothing into it.
