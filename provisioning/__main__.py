@@ -41,6 +41,7 @@ COMMANDS = {
     "rollback": "provisioning.update.tasks:rollback",
     "status": "provisioning.tasks:status",
     "update": "provisioning.update.tasks:update",
+    "update-os": "provisioning.update.os_tasks:update_os",
     "watch": "provisioning.tasks:watch",
 }
 _EXIT_FAILED = 1

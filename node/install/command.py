@@ -7,17 +7,21 @@ Unless it is 4, what ran before still runs.
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import msgspec
 
 from node.install.errors import BundleError, BusyError, InstallError, TrustError, UnfitError
 from node.install.fetch import discard, fetch
+from node.install.follow import Follower
 from node.install.lock import held
 from node.install.machine import Machine, Outcome, Wishes, machine_at
 from node.install.steps import at_hand, confirm, install, resume, rollback, show
 from node.messages import SimpulError
+from node.settings_file import load_settings
 
 _EXIT_FAILED = 1
 _EXIT_REFUSED = 3
@@ -32,9 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     wishes = Wishes()
     parser.add_argument(
         "what",
-        metavar="BUNDLE|URL|confirm|rollback|resume|status",
+        metavar="BUNDLE|URL|confirm|rollback|resume|status|follow",
         help="what to install (./NAME for a file of such a name); or confirm the release on "
-        "trial, go back to the one before, finish what was interrupted, or show how it stands",
+        "trial, go back to the one before, finish what was interrupted, show how it stands, or do "
+        "what notices at the broker say",
     )
     parser.add_argument("release", nargs="?", default="", help="with confirm: its hash")
     parser.add_argument(
@@ -75,6 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Carry out one order; return the exit status."""
     machine = machine_at(options.root)
+    if options.what == "follow":
+        return _follow(machine)
     try:
         outcome = _carry_out(machine, options)
     except (SimpulError, OSError) as error:
@@ -82,6 +89,23 @@ def run(options: argparse.Namespace) -> int:
     _say(outcome, as_json=options.json)
     # Taking back is just what a resumption is for.
     return _EXIT_REVERTED if outcome.status == "reverted" and options.what != "resume" else 0
+
+
+def _follow(machine: Machine) -> int:
+    from node.uplink.paho_link import PahoLink  # noqa: PLC0415 - an adapter, chosen here
+
+    settings = load_settings(machine.places.settings)
+    name, uplink = settings.node.name, settings.uplink
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    Follower(
+        name,
+        uplink,
+        lambda: PahoLink(uplink, client_id=f"{name}-releases"),
+        machine.places.home,
+    ).run(stop)
+    return 0
 
 
 def _carry_out(machine: Machine, options: argparse.Namespace) -> Outcome:

@@ -21,12 +21,13 @@ from provisioning.register import Register
 from provisioning.update.air import on_air
 from provisioning.update.engine import Around, Engine, Gate, Wish, control_of
 from provisioning.update.errors import PlanError, RecordError, UnreachableError
-from provisioning.update.link import SSH_PORT, FabricSession, Way, connected
+from provisioning.update.link import SSH_PORT, Session, Way, connected
+from provisioning.update.notices import noticing
 from provisioning.update.plan import Place
 from provisioning.update.record import Head, Record
 from provisioning.update.rollout import FAILURES, Entry
 from provisioning.update.show import live_view, plan_table, summary_of
-from provisioning.update.turn import Connect, look_again
+from provisioning.update.turn import Connect
 
 FOLDER = Path("rollouts")
 Calm = Callable[[str, float], str]
@@ -72,6 +73,8 @@ class Run(Struct, frozen=True, kw_only=True):
     wave_soak_s: float = 0.0
     broker: BrokerAccess | None = None
     """Where wishes and guests are heard besides; None: nowhere."""
+    pull: bool = False
+    """Nodes are spoken to by notices at that broker, not over SSH."""
 
 
 def roll_out(
@@ -80,20 +83,19 @@ def roll_out(
     access: Access,
     run: Run,
     turn: Callable[[Place, Connect, Calm], Entry],
+    *,
+    look: Callable[[Place, Connect], Entry | None] | None = None,
 ) -> None:
     """Carry `head` out with a `turn` for each of the `chosen` nodes, or print its plan only.
 
-    Raises PlanError, RecordError, UnreachableError; Exit with status 3 when it had to be stopped.
+    With a `look` each updated node is looked at again after every wave. Raises PlanError,
+    RecordError, UnreachableError; Exit with status 3 when it had to be stopped.
     """
     if run.plan_only:
         _show_plan(head, json=run.json)
         return
-    ways, log = ways_of(chosen, access), access.log()
-
-    def connect(place: Place) -> AbstractContextManager[FabricSession]:
-        return connected(ways[place.name])
-
-    with Record(_record_file(run)) as record:
+    log = access.log()
+    with _way_in(chosen, access, run) as connect, Record(_record_file(run)) as record:
         _begin(record, head, resume=run.resume)
         if not run.json:
             _show_plan(head, json=False)
@@ -107,16 +109,30 @@ def roll_out(
             def calm(name: str, within_s: float) -> str:
                 return air.wait_quiet(name, within_s, wish)
 
-            releases = {*head.releases.values()}
-            gate = Gate(
-                look=lambda place: look_again(place, connect, releases), soak_s=run.wave_soak_s
-            )
+            gate = look and Gate(look=lambda place: look(place, connect), soak_s=run.wave_soak_s)
             _carry_out(
                 record,
                 lambda place: turn(place, connect, calm),
-                Around(wish=wish, gate=gate if run.action == "update" else None),
+                Around(wish=wish, gate=gate),
                 json=run.json,
             )
+
+
+@contextmanager
+def _way_in(chosen: Sequence[Node], access: Access, run: Run) -> Iterator[Connect]:
+    """Give what opens a session with a node. Raises UnreachableError, FleetError, PlanError."""
+    if not run.pull:
+        ways = ways_of(chosen, access)
+        yield lambda place: connected(ways[place.name])
+        return
+    if run.broker is None:
+        raise PlanError("--pull gives its notices at the broker; name it with --broker")
+    with noticing(run.broker) as notices:
+
+        def session(place: Place) -> AbstractContextManager[Session]:
+            return notices.session(place.name)
+
+        yield session
 
 
 @contextmanager

@@ -33,11 +33,11 @@ from provisioning.update.station import (
     places_of,
     roll_out,
 )
-from provisioning.update.turn import Orders, roll_back_node, update_node
+from provisioning.update.turn import Orders, look_again, roll_back_node, update_node
 
 _BACK_SHARES = (0.25,)
 _HASH_DIGITS = 64
-_HELP = {
+HELP = {
     "nodes": "Only these, with commas between; else all of the inventory.",
     "parallel": "How many nodes are under way at once.",
     "tolerate": "How many failures do not stop the rollout.",
@@ -51,6 +51,7 @@ _HELP = {
     "record": f"File of the rollout; else a new one in {FOLDER}/.",
     "resume": "Go on with the rollout of --record: pending nodes again, and what was cut off.",
     "plan": "Print the plan, and do nothing.",
+    "pull": "Speak to nodes by notices at --broker, not over SSH; nodes fetch from --url.",
     "json": "Print JSON.",
 }
 
@@ -58,7 +59,7 @@ _HELP = {
 @task(
     positional=["bundle"],
     iterable=["bundle", "base"],
-    help=_HELP
+    help=HELP
     | {
         "bundle": "The release, one bundle for each kind of node.",
         "base": "A bundle that nodes may have already: they get the difference; repeatable.",
@@ -85,6 +86,7 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
     wave_soak: float = 60.0,
     quiet_within: float = 0.0,
     url: str = "",
+    pull: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
     inventory: str = str(INVENTORY_FILE),
     register: str = str(REGISTER_FILE),
     audit: str = str(AUDIT_FILE),
@@ -109,6 +111,8 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
         return
     if quiet_within and air is None:
         raise PlanError("--quiet-within is told by the broker how many guests there are: --broker")
+    if pull and not url:
+        raise PlanError("with --pull nodes fetch by themselves: say from where with --url")
     chosen = chosen_nodes(Path(inventory), nodes)
     with tempfile.TemporaryDirectory() as room:
         catalog = Catalog([*map(Path, bundle or ())], [*map(Path, base or ())], Path(room))
@@ -134,18 +138,20 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
                 json=json,
                 wave_soak_s=wave_soak,
                 broker=air,
+                pull=pull,
             ),
             lambda place, connect, calm: update_node(
                 place,
                 connect,
-                msgspec.structs.replace(orders, quiet=partial(_quiet, calm, quiet_within)),
+                msgspec.structs.replace(orders, quiet=partial(quiet, calm, quiet_within)),
             ),
+            look=lambda place, connect: look_again(place, connect, {*catalog.releases.values()}),
         )
 
 
 @task(
     positional=["release"],
-    help=_HELP | {"release": "The hash of the release to leave; see simpul release info."},
+    help=HELP | {"release": "The hash of the release to leave; see simpul release info."},
 )
 def rollback(  # noqa: PLR0913, PLR0917 - the options of a command line
     _context: Context,
@@ -153,6 +159,7 @@ def rollback(  # noqa: PLR0913, PLR0917 - the options of a command line
     nodes: str = "",
     parallel: int = 16,
     tolerate: int = 0,
+    pull: bool = False,  # noqa: FBT001, FBT002 - as above
     inventory: str = str(INVENTORY_FILE),
     register: str = str(REGISTER_FILE),
     audit: str = str(AUDIT_FILE),
@@ -188,12 +195,14 @@ def rollback(  # noqa: PLR0913, PLR0917 - the options of a command line
             plan_only=plan,
             json=json,
             broker=broker_at(broker, ca, certificate, key) if broker else None,
+            pull=pull,
         ),
         lambda place, connect, _: roll_back_node(place, connect, {release}),
     )
 
 
-def _quiet(calm: Calm, within_s: float, node: str) -> str:
+def quiet(calm: Calm, within_s: float, node: str) -> str:
+    """Wait at most `within_s` until the node has no guests; return what is to be told."""
     return calm(node, within_s) if within_s else ""
 
 

@@ -30,6 +30,9 @@ mount --bind "$1/opt" /opt/simpul
 mount --bind "$1/etc" /etc/simpul
 mount --bind "$1/var" /var/lib/simpul
 mount --bind "$1/bin" /usr/local/bin
+if [ -d "$1/usr" ]; then
+    mount -t overlay -o "lowerdir=/usr/lib,upperdir=$1/usr/lib,workdir=$1/usr/work" layer /usr/lib
+fi
 exec "$2" "$1/bin/node-init" "$1/sshd_config"
 """
 # The agent of the tree that is tested, wrapped as a release; what it is bad at stands before.
@@ -72,16 +75,18 @@ class FleetNode:
     folder: Path
     port: int
     host_key: str
+    address: str = "127.0.0.1"
+    within: tuple[str, ...] = ()
     process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Start it; its agent and sshd are up at return."""
-        command = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child"]
+        command = [*self.within, "unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child"]
         command += ["sh", "-e", "-c", _START, "node", str(self.folder), sys.executable]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout
         assert self.process.stdout.readline() == "ready\n", f"{self.name} did not start"
-        wait_for_port(self.port)
+        wait_for_port(self.port, self.address)
 
     def stop(self) -> None:
         """Let it vanish: no agent, no sshd."""
@@ -99,13 +104,18 @@ class FleetNode:
 class NodeFleet:
     """Nodes named n0, n1 ..., with one release on all of them.
 
-    What stands before every release's own start is `before`, such as LIGHT.
+    What stands before every release's own start is `before`, such as LIGHT. They are reached at
+    `address`, in the network that the command `within` enters.
     """
 
     folder: Path
     count: int
     broker: str
     before: str = ""
+    address: str = "127.0.0.1"
+    within: tuple[str, ...] = ()
+    layers: dict[str, str] = field(default_factory=dict)
+    """Programs and files of every node's own, below usr/lib."""
     signers: Signers = field(default_factory=Signers)
     nodes: dict[str, FleetNode] = field(default_factory=dict)
 
@@ -137,7 +147,7 @@ class NodeFleet:
         """Return how each is reached."""
         return {
             name: Way(
-                host="127.0.0.1",
+                host=self.address,
                 port=node.port,
                 identity_file=str(self.folder / "user"),
                 host_keys=(node.host_key,),
@@ -150,7 +160,7 @@ class NodeFleet:
         lines = []
         for name, node in self.nodes.items():
             register.record_host_key(name, node.host_key, "confirmed")
-            lines.append(f"[site_{name}]\n{name} ansible_host=127.0.0.1:{node.port}\n")
+            lines.append(f"[site_{name}]\n{name} ansible_host={self.address}:{node.port}\n")
         children = "\n".join(f"site_{name}" for name in self.nodes)
         inventory = folder / "inventory.ini"
         inventory.write_text("\n".join([*lines, f"[nodes:children]\n{children}\n"]))
@@ -176,9 +186,15 @@ class NodeFleet:
             shutil.copy(_INIT, folder / "bin" / tool)
             (folder / "bin" / tool).write_text(f"#!{sys.executable}\n" + _INIT.read_text())
             (folder / "bin" / tool).chmod(0o755)
+        for path, text in self.layers.items():
+            file = folder / path
+            for each in (file.parent, folder / "usr/work"):
+                each.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            file.chmod(0o755)
         host_key = self._key(f"{name}/host")
         lines = (
-            f"ListenAddress 127.0.0.1:{port}",
+            f"ListenAddress {self.address}:{port}",
             f"HostKey {folder}/host",
             f"AuthorizedKeysFile {self.folder}/user.pub",
             "PidFile none",
@@ -188,7 +204,7 @@ class NodeFleet:
             "Subsystem sftp internal-sftp",
         )
         (folder / "sshd_config").write_text("\n".join(lines) + "\n")
-        return FleetNode(name, folder, port, host_key)
+        return FleetNode(name, folder, port, host_key, self.address, self.within)
 
     def _key(self, name: str) -> str:
         file = self.folder / name

@@ -12,12 +12,12 @@ def free_port() -> int:
         return port
 
 
-def wait_for_port(port: int, *, attempts: int = 100) -> None:
+def wait_for_port(port: int, host: str = "127.0.0.1", *, attempts: int = 100) -> None:
     """Return once somebody accepts on `port`. Raises TimeoutError after about 10 s."""
     for _ in range(attempts):
         with socket.socket() as probe:
-            probe.settimeout(0.1)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            probe.settimeout(2)
+            if probe.connect_ex((host, port)) == 0:
                 return
         threading.Event().wait(0.1)
     raise TimeoutError(f"nobody listens on port {port}")

@@ -1,0 +1,172 @@
+"""Gives one node a new system: from the first look at it to a slot that is confirmed.
+
+The node writes the other slot and boots into its trial; whether it keeps it, it decides by itself,
+for nobody reaches a system that does not boot. May be called again: a node is asked first what it
+runs, so a turn that was cut off is taken up where it stands.
+"""
+
+import shlex
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from fabric import Connection
+from msgspec import Struct
+
+from provisioning.update.errors import NodeError, PutOffError, UnreachableError
+from provisioning.update.link import Way, opened, translated
+from provisioning.update.os_bundle import OsBundle
+from provisioning.update.rollout import Entry
+
+_PROGRAMS = "/usr/lib/simpul"
+# What both slots see as one.
+_SENT = "/var/lib/simpul/system.raucb"
+_ASK_TIMEOUT_S = 60
+_INSTALL_TIMEOUT_S = 3600
+_RETRY_S = 5.0
+_SAID_CHARACTERS_MAX = 500
+# One line each: version, this start of it, whether it is on trial, how its agent is.
+_LOOK = f"""
+[ -x {_PROGRAMS}/os-update ] || exit 3
+. /usr/lib/os-release
+echo "$IMAGE_VERSION"
+echo $(cat /proc/sys/kernel/random/boot_id && cut -d ' ' -f 22 /proc/1/stat)
+{_PROGRAMS}/slot-boot on-trial && echo trial || echo kept
+systemctl show --property=ActiveState simpul-node.service | sed -n 's/^ActiveState=//p'
+"""
+
+
+class OsOrders(Struct, frozen=True, kw_only=True):
+    """What every node is to have. With `url` a node streams it (`{file}`: the bundle's name).
+
+    Within `within_s` it has to be back and to have confirmed its slot; the node itself gives up
+    after fifteen minutes.
+    """
+
+    bundle: OsBundle
+    url: str = ""
+    within_s: float = 1800.0
+    quiet: Callable[[str], str] = lambda _: ""
+
+
+class System(Struct, frozen=True):
+    """Which system a node runs; `start` is another after every boot."""
+
+    version: str
+    start: str
+    on_trial: bool
+    agent: str
+
+
+def update_system(node: str, way: Way, orders: OsOrders) -> Entry:
+    """Bring the node to the bundle's version; return how that ended. Raises nothing of its own.
+
+    Offline before anything was done to it, a node stays pending; after that it is a failure.
+    """
+    version, before, noise = orders.bundle.version, None, ""
+    try:
+        with opened(way) as connection:
+            before = look_at(connection)
+            if before.version == version and not before.on_trial:
+                return Entry("success", f"has {version} already")
+            if before.version != version:
+                if before.on_trial:
+                    return Entry("failed", f"{before.version} is on trial there; wait for its end")
+                source = orders.url.format(file=orders.bundle.file.name) or _send(
+                    connection, orders.bundle
+                )
+                noise = orders.quiet(node)
+                _order(connection, source)
+    except UnreachableError as error:
+        if before is None:
+            return Entry("pending", f"offline before: {error}", away=True)
+    except PutOffError as error:
+        return Entry("pending", str(error))
+    except NodeError as error:
+        return Entry("failed", str(error))
+    assert before is not None  # noqa: S101 - for the type checker: else it returned above
+    ended = _await(way, before, orders)
+    return Entry(ended.state, ". ".join(filter(None, (ended.message, noise))), changed=True)
+
+
+def look_again_at_system(way: Way, version: str) -> Entry | None:
+    """Return how a node stands that got `version` and is not well any more; else None."""
+    try:
+        with opened(way) as connection:
+            now = look_at(connection)
+    except UnreachableError as error:
+        return Entry("unreachable", f"not met again after its update: {error}")
+    except NodeError as error:
+        return Entry("failed", f"after its update: {error}")
+    if now.version != version or now.on_trial:
+        return Entry("rolled-back", f"has {now.version} again")
+    if now.agent != "active":
+        return Entry("failed", f"after its update: its agent is {now.agent}")
+    return None
+
+
+def look_at(connection: Connection) -> System:
+    """Return what the node runs. Raises UnreachableError, NodeError."""
+    with translated(str(connection.host)):
+        done = connection.run(
+            shlex.join(["sh", "-c", _LOOK]),
+            hide=True,
+            warn=True,
+            in_stream=False,
+            timeout=_ASK_TIMEOUT_S,
+        )
+    if done.exited < 0:
+        raise UnreachableError(f"{connection.host}: the connection ended before the answer")
+    lines = done.stdout.splitlines()
+    if done.failed or len(lines) != len(System.__struct_fields__):
+        raise NodeError("takes no new system: it has no A/B slots (see docs: A/B slots)")
+    return System(lines[0], lines[1], lines[2] == "trial", lines[3])
+
+
+def _send(connection: Connection, bundle: OsBundle) -> str:
+    """Put the bundle where the new system finds and removes it, over what was left there."""
+    with translated(str(connection.host)):
+        connection.sftp().put(str(bundle.file), _SENT)
+    return _SENT
+
+
+def _order(connection: Connection, source: str) -> None:
+    """Have it installed and booted; returns as the node goes down. Raises NodeError."""
+    command = shlex.join([f"{_PROGRAMS}/os-update", source])
+    with suppress(UnreachableError):  # it went down faster than it answered
+        with translated(str(connection.host)):
+            done = connection.run(
+                command, hide=True, warn=True, in_stream=False, timeout=_INSTALL_TIMEOUT_S
+            )
+        if done.exited > 0:
+            said = done.stderr.strip() or done.stdout.strip()
+            raise NodeError(f"refuses it, and runs on: {said[-_SAID_CHARACTERS_MAX:]}")
+
+
+def _await(way: Way, before: System, orders: OsOrders) -> Entry:
+    """Wait until the node is back and has kept its new system, or gone back to the old one."""
+    version, end_s = orders.bundle.version, time.monotonic() + orders.within_s
+    state, why = "unreachable", "not met again"
+    while time.monotonic() < end_s:
+        time.sleep(_RETRY_S)  # a node that comes back tells nobody
+        try:
+            with opened(way) as connection:
+                now = look_at(connection)
+                if now.version == version and not now.on_trial:
+                    _forget(connection)
+                    return Entry("success", f"runs {version}, confirmed")
+        except UnreachableError as error:
+            state, why = "unreachable", f"not met again: {error}"
+            continue
+        except NodeError as error:
+            return Entry("failed", str(error))
+        if now.version != version and now.start != before.start:
+            return Entry("rolled-back", f"runs {now.version} again: {version} did not prove itself")
+        state, why = "failed", f"{now.version} is still not confirmed"
+    return Entry("unreachable" if state == "unreachable" else "failed", why)
+
+
+def _forget(connection: Connection) -> None:
+    """Remove what was sent; a node that vanishes meanwhile keeps it, and overwrites it."""
+    with suppress(UnreachableError), translated(str(connection.host)):
+        connection.run(f"rm -f {_SENT}", hide=True, warn=True, in_stream=False, timeout=60)
