@@ -9,18 +9,21 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 from services.card_images import MIB, CardImage, make_image
 
 from provisioning.flash.errors import ImageError, StationError
 from provisioning.flash.frames import decode_frames
-from provisioning.flash.image_map import Range
+from provisioning.flash.image_map import ImageMap, Range
 from provisioning.flash.source import Source, map_beside, open_source
 from provisioning.image.compress import compress
-from provisioning.seekable import read_frames, seek_table
+from provisioning.seekable import pack_frame, read_frames, seek_table
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     ".zst": zstandard.compress,  # as others do: one frame
@@ -33,6 +36,11 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> CardImage:
     return make_image(tmp_path_factory.mktemp("image"), size_bytes=32 * MIB, data_bytes=6 * MIB)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("damaged")
 
 
 def assert_holds(source: Source, image: CardImage) -> None:
@@ -138,6 +146,38 @@ def test_frames_that_end_before_the_map_are_named(image: CardImage, tmp_path: Pa
         assert_holds(source, image)
 
 
+@given(
+    pieces=st.lists(st.binary(min_size=1, max_size=3000), min_size=1, max_size=6), data=st.data()
+)
+def test_a_damaged_image_is_right_or_refused(
+    pieces: list[bytes], data: st.DataObject, directory: Path
+) -> None:
+    """Frames of any size, ranges that begin and end anywhere, and one byte changed, or a cut."""
+    plain = b"".join(pieces)
+    frames = [pack_frame(each, 1) for each in pieces]
+    sizes = [(len(frame), len(each)) for frame, each in zip(frames, pieces, strict=True)]
+    content = bytearray(b"".join(frames) + seek_table(sizes))
+    where = data.draw(st.integers(0, len(content) - 1))
+    match data.draw(st.sampled_from(("whole", "changed", "cut"))):
+        case "changed":
+            content[where] ^= data.draw(st.integers(1, 255))
+        case "cut":
+            del content[where:]
+    cuts = data.draw(st.sets(st.integers(0, len(plain)), min_size=2))
+    ranges = tuple(Range(a, b - a) for a, b in list(pairwise(sorted(cuts)))[::2])
+    (directory / "card.img.zst").write_bytes(content)
+    packed, decoded = (directory / "card.img.zst").open("rb"), (directory / "plain").open("w+b")
+    image_map = ImageMap(image_bytes=len(plain), ranges=ranges)
+    with Source(packed, decoded, image_map).start(Source.decode) as source:
+        for part in ranges:
+            read, refusal = memoryview(bytearray(part.length_bytes)), ""
+            try:
+                source.read_into(read, part.offset_bytes)
+            except ImageError as error:
+                refusal = str(error)
+            assert "damaged" in refusal or read == plain[part.offset_bytes : part.end_bytes]
+
+
 def test_decoding_stops_when_nobody_wants_more(image: CardImage, tmp_path: Path) -> None:
     with image.packed.open("rb") as packed, (tmp_path / "plain").open("w+b") as plain:
         heard: list[int] = []
@@ -160,7 +200,7 @@ def test_decoding_needs_little_memory(tmp_path: Path) -> None:
 import os
 from pathlib import Path
 from provisioning.flash.frames import decode_frames
-from provisioning.flash.image_map import Range
+from provisioning.flash.image_map import ImageMap, Range
 from provisioning.seekable import read_frames
 
 def highest_kib():

@@ -20,7 +20,7 @@ from provisioning.flash.source import open_source
 
 pytestmark = [
     pytest.mark.skipif(bool(why_no_guest()), reason=why_no_guest() or "can"),
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(800),
 ]
 ROOT = Path(__file__).parents[3]
 CARD_BYTES = 96 * MIB
@@ -70,7 +70,7 @@ def test_cards_come_and_go(desk: Path, tmp_path: Path) -> None:
     ended: list[Ran] = []
     machine = usb_machine(monitor, cards, bytes_per_second=6 * MIB)
     guest = threading.Thread(
-        target=lambda: ended.append(run_in_guest(COMMAND, desk, timeout_s=360, machine=machine))
+        target=lambda: ended.append(run_in_guest(COMMAND, desk, timeout_s=700, machine=machine))
     )
     guest.start()
     with UsbPorts(monitor) as ports, untouched([cards[3]]):
@@ -84,7 +84,7 @@ def test_cards_come_and_go(desk: Path, tmp_path: Path) -> None:
 
 def play(ports: UsbPorts, desk: Path, cards: list[Path]) -> None:
     """Put in two cards and one where no slot is; pull one; lose the whole bus."""
-    until(lambda: "waiting for cards" in said(desk), "the station", seconds=200)
+    until(lambda: "waiting for cards" in said(desk), "the station", seconds=400)
     ports.plug(3, 4)
     ports.plug(0, 1)
     until(lambda: progress(desk) >= 1, "a checkpoint of the first card", seconds=100)
