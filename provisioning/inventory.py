@@ -26,7 +26,7 @@ class Node(Struct, frozen=True, kw_only=True):
     """One node as the inventory has it.
 
     `site` is the innermost group below [nodes], written as node names are; `address` is Ansible's
-    ansible_host, empty when the inventory gives none.
+    ansible_host, empty when the inventory gives none or the name itself.
     """
 
     name: str
@@ -46,6 +46,7 @@ def nodes(inventory: Path = INVENTORY_FILE) -> list[Node]:
     from ansible.errors import AnsibleError  # noqa: PLC0415
     from ansible.inventory.manager import InventoryManager  # noqa: PLC0415
     from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
+    from ansible.template import Templar  # noqa: PLC0415
     from ansible.vars.manager import VariableManager  # noqa: PLC0415
 
     source = str(inventory.absolute())
@@ -62,10 +63,17 @@ def nodes(inventory: Path = INVENTORY_FILE) -> list[Node]:
                 f"{inventory}: no group [{_ALL_NODES}]; list sites below [{_ALL_NODES}:children]"
             )
         variables = VariableManager(loader=loader, inventory=manager)
+
+        def worked_out(host: object) -> dict[str, object]:
+            given: dict[str, object] = variables.get_vars(host=host, include_hostvars=False)
+            # A node's address may be worked out, as that in its tunnel is.
+            address = given.get("ansible_host", "")
+            return given | {"ansible_host": Templar(loader, given).template(address)}
+
         return [
             _node(
                 host.name,
-                variables.get_vars(host=host, include_hostvars=False),
+                worked_out(host),
                 sorted((group.depth, group.name) for group in host.groups),
                 inventory,
             )
@@ -101,9 +109,10 @@ def _node(
             f"{inventory}: {name!r} cannot be a node; use lower-case letters, digits and hyphens"
         )
     _, group = groups[_DEEPEST]
+    address = str(variables.get("ansible_host", ""))
     return Node(
         name=name,
         title=str(variables.get("title", "")),
         site="" if group == _ALL_NODES else group.replace("_", "-"),
-        address=str(variables.get("ansible_host", "")),
+        address="" if address == name else address,
     )

@@ -16,13 +16,13 @@ pytestmark = [
 ]
 BROUGHT = (
     *("mosquitto", "mosquitto-clients", "nginx-light", "postgresql", "curl"),
-    *("dnsmasq-base", "hostapd", "iw", "nftables", "systemd-timesyncd"),
+    *("dnsmasq-base", "hostapd", "iw", "nftables", "systemd-timesyncd", "wireguard-tools"),
 )
 # An archive on its own disk knows the packages, as that of a stock system does; a check takes none.
 BARE = """
 export DEBIAN_FRONTEND=noninteractive
 apt-get purge -y -qq --auto-remove 'mosquitto*' 'nginx*' 'postgresql*' \
-    curl dnsmasq-base hostapd iw nftables systemd-timesyncd
+    curl dnsmasq-base hostapd iw nftables systemd-timesyncd wireguard-go wireguard-tools
 mkdir /archive
 for package in {packages}; do
     printf 'Package: %s\\nVersion: 1\\nArchitecture: all\\nFilename: ./%s.deb\\nSize: 1\\n\\n' \

@@ -37,7 +37,7 @@ def simpul(city: "City", *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_journal_is_read(city: "City") -> None:
-    done = simpul(city, "logs", NODE, "--lines=5")
+    done = simpul(city, "logs", NODE, "--unit=simpul-node.service", "--lines=5")
     assert done.returncode == 0, done.stderr
     assert "simpul-node" in done.stdout
     assert 1 <= len(done.stdout.splitlines()) <= 6

@@ -16,6 +16,7 @@ _PACKAGES = (
     *("python3", "python3-apt", "sudo", "systemd-sysv", "systemd-timesyncd", "tzdata"),
     *("mosquitto", "mosquitto-clients", "nginx-light", "postgresql", "curl"),
     *("dnsmasq-base", "hostapd", "iw", "nftables"),
+    *("wireguard-go", "wireguard-tools"),
 )
 
 
