@@ -1,7 +1,7 @@
 """Carries a rollout out: begins nodes as the plan allows, records each end, and stops in time."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Literal
@@ -106,11 +106,15 @@ class Engine:
 
     def run(self) -> None:
         """Run until all is done, stopped, aborted or paused. Raises RecordError."""
-        for name, entry in self._record.entries.items():
+        entries = self._record.entries
+        cut_off = [each for each in self._plan.order if entries[each.name].state == "in-progress"]
+        for name, entry in entries.items():
             if entry.state == "in-progress" or entry.away:
                 self._set(name, Entry())
         with ThreadPoolExecutor(max_workers=self._limits.parallel) as pool:
             try:
+                # Before anything else: a node may be on trial, and its time runs.
+                self._begin(pool, cut_off)
                 self._loop(pool)
             finally:
                 # A node that was begun is seen to its end, whatever happened here.
@@ -120,14 +124,17 @@ class Engine:
         while True:
             wish = self._wish()
             if not wish and self._open(pool):
-                for place in startable(self._plan, self._record.entries, self._limits):
-                    self._set(place.name, Entry("in-progress"))
-                    self._under_way[pool.submit(self._turn, place)] = place
+                self._begin(pool, startable(self._plan, self._record.entries, self._limits))
             if not self._under_way and (wish or (self._open(pool) and is_over(*self._now()))):
                 self._end(wish)
                 return
             done = wait(self._under_way, timeout=_LOOK_S, return_when=FIRST_COMPLETED).done
             self._collect(done)
+
+    def _begin(self, pool: ThreadPoolExecutor, places: Iterable[Place]) -> None:
+        for place in places:
+            self._set(place.name, Entry("in-progress"))
+            self._under_way[pool.submit(self._turn, place)] = place
 
     def _open(self, pool: ThreadPoolExecutor) -> bool:
         """Tell whether the current wave may be begun: the one before was looked at again."""

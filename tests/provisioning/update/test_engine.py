@@ -92,6 +92,28 @@ def test_those_who_were_away_are_met_by_a_later_run(tmp_path: Path) -> None:
     assert {entry.state for entry in entries.values()} == {"success"}
 
 
+def test_who_was_cut_off_comes_before_any_second_look(tmp_path: Path) -> None:
+    """A node on trial takes its release back in the end, however long the look at others takes."""
+    said: list[str] = []
+    done, cut_off = PLAN.order[0], PLAN.order[1]
+
+    def turn(place: Place) -> Entry:
+        said.append(place.name)
+        return Entry("success", changed=True)
+
+    def look(place: Place) -> None:
+        said.append(f"look {place.name}")
+
+    with Record(tmp_path / "r") as record:
+        record.begin(head())
+        record.set(done.name, Entry("success", changed=True))
+        record.set(cut_off.name, Entry("in-progress"))
+    with Record(tmp_path / "r") as record:
+        Engine(record, PLAN, record.begun().limits, turn, Around(gate=Gate(look=look))).run()
+        assert {entry.state for entry in record.entries.values()} == {"success"}
+    assert said[:2] == [cut_off.name, f"look {done.name}"]
+
+
 @pytest.mark.parametrize("wish", ["pause", "abort"])
 def test_the_operator_pauses_or_ends_it(tmp_path: Path, wish: str) -> None:
     file = tmp_path / "r"
