@@ -11,7 +11,7 @@ from services.node_fleet import NodeFleet
 from provisioning.update.bundles import Catalog
 from provisioning.update.engine import Engine
 from provisioning.update.link import Trial, connected
-from provisioning.update.plan import Place, make_plan
+from provisioning.update.plan import SHARES, Place, make_plan
 from provisioning.update.record import Head, Record
 from provisioning.update.rollout import Limits
 from provisioning.update.turn import Orders, update_node
@@ -27,11 +27,18 @@ class Cost:
     rss_mib: float
 
 
-def measured_rollout(fleet: NodeFleet, catalog: Catalog, file: Path, *, parallel: int) -> Cost:
-    """Roll `catalog` out to every node, with its record in `file`."""
+def measured_rollout(
+    fleet: NodeFleet,
+    catalog: Catalog,
+    file: Path,
+    *,
+    parallel: int,
+    shares: tuple[float, ...] = SHARES,
+) -> Cost:
+    """Roll `catalog` out to every node, with its record in `file`; no shares: two waves only."""
     ways = fleet.ways()
     orders = Orders(catalog=catalog, trial=Trial(confirm_within_s=300, soak_s=1))
-    plan = make_plan([Place(name) for name in fleet.nodes], seed="x")
+    plan = make_plan([Place(name) for name in fleet.nodes], seed="x", shares=shares)
     head = Head(releases=catalog.releases, plan=plan, limits=Limits(parallel=parallel))
     with Record(file) as record:
         record.begin(head)

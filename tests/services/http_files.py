@@ -3,7 +3,7 @@
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,13 +11,14 @@ from services.ports import free_port, wait_for_port
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[int]:
-    """Serve `folder`; yield the port."""
+def serving(folder: Path, within: Sequence[str] = ()) -> Iterator[int]:
+    """Serve `folder`; yield the port. `within` stands before the command (a network)."""
     port = free_port()
-    command = ["busybox", "httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", str(folder)]
+    command = [*within, "busybox", "httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", str(folder)]
     server = subprocess.Popen(command)
     try:
-        wait_for_port(port)
+        if not within:
+            wait_for_port(port)
         yield port
     finally:
         server.terminate()
