@@ -40,41 +40,62 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeFleet]:
         yield fleet
 
 
+@pytest.fixture(params=[True, False], ids=["watched", "work alone"])
+def watched(fleet: NodeFleet, request: pytest.FixtureRequest) -> bool:
+    """Tell whether nodes watch a release for 11 s; without settings they have nothing to watch."""
+    wanted = bool(request.param)
+    for node in fleet.nodes.values():
+        on, off = node.folder / "etc/node.toml", node.folder / "etc/node.toml.off"
+        if wanted and off.exists():
+            off.rename(on)
+        elif not wanted and on.exists():
+            on.rename(off)
+    return wanted
+
+
+def newer(fleet: NodeFleet) -> Path:
+    return fleet.bundle(len([*fleet.folder.glob("bundles-*")]) + 1)
+
+
+def words(watched: bool) -> str:  # noqa: FBT001 - one word for the table
+    return "watched" if watched else "work alone"
+
+
 @pytest.mark.parametrize("shares", [SHARES, ()], ids=["in waves", "one, then all"])
-def test_ours(fleet: NodeFleet, tmp_path: Path, shares: tuple[float, ...]) -> None:
-    catalog = Catalog([fleet.bundle(2 + len(shares))], [], tmp_path)
+def test_ours(
+    fleet: NodeFleet,
+    tmp_path: Path,
+    watched: bool,  # noqa: FBT001 - a fixture
+    shares: tuple[float, ...],
+) -> None:
+    catalog = Catalog([newer(fleet)], [], tmp_path)
     record = tmp_path / "record"
     cost = measured_rollout(fleet, catalog, record, parallel=PARALLEL, shares=shares)
     assert cost.states == {"success": COUNT}
     way = "in waves" if shares else "one node, then all"
-    print(f"\nours, {way}: {cost.wall_s:.0f} s, {cost.cpu_s_per_node:.3f} s of CPU a node,")
-    print(f"{cost.rss_mib:.0f} MiB at most, this test included")
+    print(f"\nours, {way}, {words(watched)}: {cost.wall_s:.0f} s,")
+    print(f"{cost.cpu_s_per_node:.3f} s of CPU a node, {cost.rss_mib:.0f} MiB with this test")
 
 
-def tell(what: str, spent: Spent) -> None:
-    print(
-        f"\n{what}, all at once: {spent.wall_s:.0f} s, {spent.cpu_s_per_node:.3f} s of CPU a node"
-    )
-    print(f"on the controller; its largest process so far {spent.rss_mib:.0f} MiB")
+def tell(what: str, spent: Spent, watched: bool) -> None:  # noqa: FBT001 - as above
+    print(f"\n{what}, all at once, {words(watched)}: {spent.wall_s:.0f} s,")
+    print(f"{spent.cpu_s_per_node:.3f} s of CPU a node on the controller")
 
 
 @pytest.mark.parametrize("forks", [5, 25, 50])
-def test_ansible(fleet: NodeFleet, tmp_path: Path, forks: int) -> None:
-    tell(
-        f"Ansible, {forks} forks, pipelined",
-        Peers(fleet, tmp_path).ansible(fleet.bundle(10 + forks), forks),
-    )
+def test_ansible(fleet: NodeFleet, tmp_path: Path, watched: bool, forks: int) -> None:  # noqa: FBT001 - a fixture
+    spent = Peers(fleet, tmp_path).ansible(newer(fleet), forks)
+    tell(f"Ansible, {forks} forks, pipelined", spent, watched)
 
 
 @needs_peers
-def test_mitogen(fleet: NodeFleet, tmp_path: Path) -> None:
-    spent = Peers(fleet, tmp_path).mitogen(PEERS, fleet.bundle(70), PARALLEL)
-    tell(f"Mitogen, {PARALLEL} forks", spent)
+def test_mitogen(fleet: NodeFleet, tmp_path: Path, watched: bool) -> None:  # noqa: FBT001 - as above
+    tell("Mitogen, 50 forks", Peers(fleet, tmp_path).mitogen(PEERS, newer(fleet), 50), watched)
 
 
 @needs_peers
-def test_pyinfra(fleet: NodeFleet, tmp_path: Path) -> None:
-    bundle = fleet.bundle(80)
+def test_pyinfra(fleet: NodeFleet, tmp_path: Path, watched: bool) -> None:  # noqa: FBT001 - as above
+    bundle = newer(fleet)
     release = release_hash(read_bundle(bundle).manifest_text)
-    spent = Peers(fleet, tmp_path).pyinfra(PEERS, bundle, release, PARALLEL)
-    tell(f"pyinfra, {PARALLEL} at once", spent)
+    spent = Peers(fleet, tmp_path).pyinfra(PEERS, bundle, release, 50)
+    tell("pyinfra, 50 at once", spent, watched)

@@ -56,11 +56,10 @@ files.file(path="/opt/simpul/incoming/new.bundle", present=False)
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What the controller spent: time, CPU a node, and the size of its largest process."""
+    """What the controller spent: time, and CPU a node."""
 
     wall_s: float
     cpu_s_per_node: float
-    rss_mib: float
 
 
 class Peers:
@@ -142,5 +141,4 @@ class Peers:
         wall_s = time.monotonic() - begun_s
         used_s = cpu_s(resource.RUSAGE_CHILDREN) - before_s
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-        largest_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        return Spent(wall_s, used_s / len(self._fleet.nodes), largest_mib)
+        return Spent(wall_s, used_s / len(self._fleet.nodes))
