@@ -90,5 +90,7 @@ def _see(stack: ExitStack, work: Path, seen: Path) -> None:
     command = ["nbdfuse", "-P", str(pid_file), str(seen), "--unix", str(work / "socket")]
     fuse = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     stack.callback(fuse.wait)
+    # It ends with its last mount, and a mount namespace made meanwhile has one too.
+    stack.callback(fuse.terminate)
     stack.callback(subprocess.run, ["umount", "--lazy", str(seen)], check=True)
     until(pid_file.exists, "nbdfuse")
