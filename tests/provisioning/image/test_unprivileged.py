@@ -67,7 +67,8 @@ def test_an_unprivileged_build_is_identical(built: tuple[Path, Description], fol
     for name in ("debian", "debian-native"):
         packages = home / ".cache/simpul/image" / name / "archives"
         shutil.copytree(default_cache() / name / "archives", packages)
-    shutil.copytree(PROJECT, home / "simpul", ignore=shutil.ignore_patterns(".*", "build"))
+    hidden = shutil.ignore_patterns(".*", "build")
+    shutil.copytree(PROJECT, home / "simpul", symlinks=True, ignore=hidden)
     subprocess.run(["chown", "-R", f"{USER_ID}:{USER_ID}", home], check=True)
     if as_user(folder, sys.executable, "-c", "import fabric").returncode:
         pytest.skip(f"{sys.executable} is closed to other users")
