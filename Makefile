@@ -10,7 +10,7 @@ SECONDS_MAX ?= 0
 
 BENCH ?= virtual
 
-.PHONY: hil hil-smoke hil-mutations help demo test bench lint generate lock packages clean
+.PHONY: cards hil hil-smoke hil-mutations help demo test bench lint generate lock packages clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,15 +36,18 @@ demo: $(VENV)/.demo ## Three nodes, a broker, a hub and the page on http://127.0
 packages: ## Install the Debian packages that the tests start for real (needs root or sudo)
 	@tools/packages
 
-test: packages $(VENV)/.dev lint ## Everything: packages, linters, every test, cards that boot
-	tools/test $(RUN)
+test: packages $(VENV)/.dev lint ## Everything: packages, linters, every test
+	$(RUN)/pytest
+
+cards: packages $(VENV)/.dev ## Build both card images and boot them: to the birth, and the bench's short part
+	tools/cards $(RUN)
 
 lint: $(VENV)/.dev ## Style, types, generated reference
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 	$(RUN)/python -m provisioning.reference --check docs/reference
-	@if command -v shellcheck > /dev/null; then shellcheck .ci/run tools/packages tools/test; else echo "shellcheck is not installed; skipped"; fi
+	@if command -v shellcheck > /dev/null; then shellcheck .ci/run tools/packages tools/cards; else echo "shellcheck is not installed; skipped"; fi
 
 bench: $(VENV)/.dev ## Speed, memory and the long failure tests; prints figures and ratios
 	$(RUN)/pytest -m 'bench or long' --timeout 3600 -s tests
