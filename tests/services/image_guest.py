@@ -15,6 +15,7 @@ SHELL_WORDS = "systemd.debug_shell=ttyAMA0 systemd.log_color=no"
 _BOOT_A = 2
 _STARTED = "Started .*debug-shell.service|debug-shell.service - "
 _PATIENCE_S = 5.0
+_STATUS_OFF = 34 + 21  # SIGRTMIN+21, systemd(1): no more words about units between the answers
 _NUMBERS = itertools.count(1)
 
 
@@ -43,6 +44,7 @@ def wait_for_shell(board: Board, *, timeout_s: float, boot: int = 0) -> None:
             if time.monotonic() > end_mono:
                 raise
         else:
+            board.send(f"kill -{_STATUS_OFF} 1")
             return
 
 

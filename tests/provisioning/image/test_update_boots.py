@@ -164,7 +164,9 @@ def good_systems(workshop: Workshop, folder: Path) -> dict[str, list[System]]:
         subprocess.run(words, check=True, capture_output=True)
     line = read_file(wanted, parts[BOOT["b"]], "cmdline.txt") or b""
     own = line.replace(b"53494d50-05", b"53494d50-06").replace(b"slot=a", b"slot=b")
-    overwrite(wanted, line, own, parts[BOOT["b"]].start_bytes)
+    # Its clusters need not lie side by side; all that differs stands in the first.
+    end = line.index(b"slot=a") + len(b"slot=a")
+    overwrite(wanted, line[:end], own[:end], parts[BOOT["b"]].start_bytes)
     root_bytes = (content / "root.img").stat().st_size
     shutil.rmtree(content)
     found = {}
