@@ -111,12 +111,14 @@ def fetch_packages(archives: Archives, names: Sequence[str]) -> None:
 
 
 def package_files(archives: Archives, packages: Sequence[str]) -> Iterator[Path]:
-    """Yield the files of `packages`, given as `name=version`, that were fetched."""
+    """Yield the files of `packages`, given as `name=version`. Raises ArchiveError."""
     for package in packages:
         name, version = package.split("=", 1)
         # apt's own naming: the colon of an epoch is quoted.
-        found = archives.packages.glob(f"{name}_{version.replace(':', '%3a')}_*.deb")
-        yield from found
+        found = next(archives.packages.glob(f"{name}_{version.replace(':', '%3a')}_*.deb"), None)
+        if found is None:
+            raise ArchiveError(f"{archives.packages}: {package} was not fetched; build again")
+        yield found
 
 
 def machine_mirrors() -> dict[tuple[str, str], str]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from provisioning.enrol.show import is_right_view, picture
 from provisioning.register import Register
 from provisioning.remote.errors import RemoteError
-from provisioning.update.link import Way, opened, translated
+from provisioning.update.link import Way, answer, opened, translated
 
 REFERENCE = PurePosixPath("/var/lib/simpul/view/reference.jpg")
 _TIMEOUT_S = 60
@@ -44,24 +44,12 @@ def keep_reference(way: Way, still: bytes) -> None:
         f"sync {part} && mv {part} {REFERENCE} && sync {REFERENCE.parent}"
         f" && chown --reference={REFERENCE.parent.parent} {REFERENCE.parent} {REFERENCE}"
     )
-    with opened(way) as connection, translated(way.host):
-        made = connection.run(
-            f"mkdir -p {REFERENCE.parent}",
-            hide=True,
-            warn=True,
-            in_stream=False,
-            timeout=_TIMEOUT_S,
-        )
+    with opened(way) as connection:
+        made = answer(connection, f"mkdir -p {REFERENCE.parent}", _TIMEOUT_S)
         if made.failed:
             raise RemoteError(f"{way.user} may not keep it: {made.stderr[-_SAID_CHARACTERS_MAX:]}")
-        with connection.sftp().open(str(part), "wb") as file:
+        with translated(way.host), connection.sftp().open(str(part), "wb") as file:
             file.write(still)
-        done = connection.run(
-            shlex.join(["sh", "-c", script]),
-            hide=True,
-            warn=True,
-            in_stream=False,
-            timeout=_TIMEOUT_S,
-        )
+        done = answer(connection, shlex.join(["sh", "-c", script]), _TIMEOUT_S)
     if done.failed:
         raise RemoteError(f"not kept: {done.stderr.strip()[-_SAID_CHARACTERS_MAX:]}")

@@ -13,7 +13,7 @@ from provisioning.enrol.connection import Reach, Trust, ssh_options
 from provisioning.remote.errors import RemoteError, SilentError
 from provisioning.seed.sshd import REBOOT
 from provisioning.update.errors import UnreachableError
-from provisioning.update.link import Way, opened, translated
+from provisioning.update.link import Way, answer, opened, translated
 
 _UNIT = re.compile(r"[A-Za-z0-9@._*:-]*")
 _TIMEOUT_S = 60
@@ -100,14 +100,10 @@ def reboot(way: Way, within_s: float) -> float:
 
 def _order_reboot(connection: Connection) -> None:
     try:
-        with translated(str(connection.host)):
-            done = connection.run(
-                f"sudo -n {REBOOT}", hide=True, warn=True, in_stream=False, timeout=_TIMEOUT_S
-            )
+        done = answer(connection, f"sudo -n {REBOOT}", _TIMEOUT_S)
     except UnreachableError:
         return  # it went down faster than it answered
-    # Below 0: the connection was cut before the command had ended.
-    if done.exited > 0:
+    if done.failed:
         raise RemoteError(f"it refuses: {done.stderr.strip()[-_SAID_CHARACTERS_MAX:]}")
 
 

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import msgspec
 import paramiko
 from fabric import Config, Connection
-from fabric.runners import Remote
+from fabric.runners import Remote, Result
 from invoke.exceptions import CommandTimedOut, ThreadException
 from msgspec import Struct
 
@@ -106,15 +106,7 @@ class FabricSession:
 
     def _ask(self, words: Sequence[str], kind: type[T], timeout_s: float) -> T:
         command = shlex.join([self._program, "install", *words, "--json"])
-        with translated(str(self._connection.host)):
-            done = self._connection.run(
-                command, hide=True, warn=True, in_stream=False, timeout=timeout_s
-            )
-        if done.exited < 0:
-            # No exit status came: the connection was cut, and the installer may well go on.
-            raise UnreachableError(
-                f"{self._connection.host}: the connection ended before the answer"
-            )
+        done = answer(self._connection, command, timeout_s)
         try:
             return msgspec.json.decode(done.stdout, type=kind)
         except msgspec.MsgspecError as error:
@@ -164,6 +156,16 @@ def opened(way: Way) -> Iterator[Connection]:
         yield connection
     finally:
         connection.close()
+
+
+def answer(connection: Connection, command: str, timeout_s: float) -> Result:
+    """Return what `command` said and its exit status, whatever that is. Raises UnreachableError."""
+    with translated(str(connection.host)):
+        done = connection.run(command, hide=True, warn=True, in_stream=False, timeout=timeout_s)
+    if done.exited < 0:
+        # No exit status came: the connection was cut, and what was called may well go on.
+        raise UnreachableError(f"{connection.host}: the connection ended before the answer")
+    return done
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from fabric import Connection
 from msgspec import Struct
 
 from provisioning.update.errors import NodeError, PutOffError, UnreachableError
-from provisioning.update.link import Way, opened, translated
+from provisioning.update.link import Way, answer, opened, translated
 from provisioning.update.os_bundle import OsBundle
 from provisioning.update.rollout import Entry
 
@@ -107,16 +107,7 @@ def look_again_at_system(way: Way, version: str) -> Entry | None:
 
 def look_at(connection: Connection) -> System:
     """Return what the node runs. Raises UnreachableError, NodeError."""
-    with translated(str(connection.host)):
-        done = connection.run(
-            shlex.join(["sh", "-c", _LOOK]),
-            hide=True,
-            warn=True,
-            in_stream=False,
-            timeout=_ASK_TIMEOUT_S,
-        )
-    if done.exited < 0:
-        raise UnreachableError(f"{connection.host}: the connection ended before the answer")
+    done = answer(connection, shlex.join(["sh", "-c", _LOOK]), _ASK_TIMEOUT_S)
     lines = done.stdout.splitlines()
     if done.failed or len(lines) != len(System.__struct_fields__):
         raise NodeError("takes no new system: it has no A/B slots (see docs: A/B slots)")
@@ -134,11 +125,8 @@ def _order(connection: Connection, source: str) -> None:
     """Have it installed and booted; returns as the node goes down. Raises NodeError."""
     command = shlex.join([f"{_PROGRAMS}/os-update", source])
     with suppress(UnreachableError):  # it went down faster than it answered
-        with translated(str(connection.host)):
-            done = connection.run(
-                command, hide=True, warn=True, in_stream=False, timeout=_INSTALL_TIMEOUT_S
-            )
-        if done.exited > 0:
+        done = answer(connection, command, _INSTALL_TIMEOUT_S)
+        if done.failed:
             said = done.stderr.strip() or done.stdout.strip()
             raise NodeError(f"refuses it, and runs on: {said[-_SAID_CHARACTERS_MAX:]}")
 
@@ -146,7 +134,7 @@ def _order(connection: Connection, source: str) -> None:
 def _await(way: Way, before: System, orders: OsOrders) -> Entry:
     """Wait until the node is back and has kept its new system, or gone back to the old one."""
     version, end_s = orders.bundle.version, time.monotonic() + orders.within_s
-    state, why = "unreachable", "not met again"
+    ended = Entry("unreachable", "not met again")
     while time.monotonic() < end_s:
         time.sleep(_RETRY_S)  # a node that comes back tells nobody
         try:
@@ -156,17 +144,17 @@ def _await(way: Way, before: System, orders: OsOrders) -> Entry:
                     _forget(connection)
                     return Entry("success", f"runs {version}, confirmed")
         except UnreachableError as error:
-            state, why = "unreachable", f"not met again: {error}"
+            ended = Entry("unreachable", f"not met again: {error}")
             continue
         except NodeError as error:
             return Entry("failed", str(error))
         if now.version != version and now.start != before.start:
             return Entry("rolled-back", f"runs {now.version} again: {version} did not prove itself")
-        state, why = "failed", f"{now.version} is still not confirmed"
-    return Entry("unreachable" if state == "unreachable" else "failed", why)
+        ended = Entry("failed", f"{now.version} is still not confirmed")
+    return ended
 
 
 def _forget(connection: Connection) -> None:
     """Remove what was sent; a node that vanishes meanwhile keeps it, and overwrites it."""
-    with suppress(UnreachableError), translated(str(connection.host)):
-        connection.run(f"rm -f {_SENT}", hide=True, warn=True, in_stream=False, timeout=60)
+    with suppress(UnreachableError):
+        answer(connection, f"rm -f {_SENT}", _ASK_TIMEOUT_S)

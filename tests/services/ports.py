@@ -13,7 +13,7 @@ def free_port() -> int:
 
 
 def wait_for_port(port: int, host: str = "127.0.0.1", *, attempts: int = 100) -> None:
-    """Return once somebody accepts on `port`. Raises TimeoutError after about 10 s."""
+    """Return once somebody accepts on `port`. Raises TimeoutError after about 10 s of refusals."""
     for _ in range(attempts):
         with socket.socket() as probe:
             probe.settimeout(2)
