@@ -36,8 +36,8 @@ demo: $(VENV)/.demo ## Three nodes, a broker, a hub and the page on http://127.0
 packages: ## Install the Debian packages that the tests start for real (needs root or sudo)
 	@tools/packages
 
-test: packages $(VENV)/.dev lint ## Everything: packages, linters, every test
-	$(RUN)/pytest
+test: packages $(VENV)/.dev lint ## Everything: packages, linters, every test, cards that boot
+	tools/test $(RUN)
 
 cards: packages $(VENV)/.dev ## Build both card images and boot them: to the birth, and the bench's short part
 	tools/cards $(RUN)
@@ -47,7 +47,7 @@ lint: $(VENV)/.dev ## Style, types, generated reference
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 	$(RUN)/python -m provisioning.reference --check docs/reference
-	@if command -v shellcheck > /dev/null; then shellcheck .ci/run tools/packages tools/cards; else echo "shellcheck is not installed; skipped"; fi
+	@if command -v shellcheck > /dev/null; then shellcheck .ci/run tools/packages tools/test tools/cards; else echo "shellcheck is not installed; skipped"; fi
 
 bench: $(VENV)/.dev ## Speed, memory and the long failure tests; prints figures and ratios
 	$(RUN)/pytest -m 'bench or long' --timeout 3600 -s tests
