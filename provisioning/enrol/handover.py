@@ -5,9 +5,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from itertools import chain
 from pathlib import Path
-
-import msgspec
 
 from provisioning.enrol.connection import Reach, Trust, ssh_options
 from provisioning.enrol.errors import EnrolError
@@ -22,18 +21,20 @@ def provision(playbook: Path, inventory: Path, node: Node, reach: Reach, trust: 
 
     What Ansible says goes to standard error. Raises EnrolError when it fails.
     """
-    where = {
-        "ansible_host": reach.host,
-        "ansible_port": reach.port,
-        "ansible_user": _ACCOUNT,
-    }
     line = [
         *(sys.executable, "-m", "ansible", "playbook", str(playbook)),
         *("--inventory", str(inventory), "--limit", node.name),
-        *("--extra-vars", msgspec.json.encode(where).decode()),
+        *("--extra-vars", f"ansible_user={_ACCOUNT}"),
     ]
     with tempfile.TemporaryDirectory() as folder, ssh_options(reach, node.name, trust) as options:
-        shared = [*options, "-o", f"ControlPath={folder}/%C"]  # one login for all tasks
+        # Told to ssh, whose first word counts: a variable given here would count for the hub too.
+        where = {
+            "HostName": reach.host.replace("%", "%%"),
+            "Port": reach.port,
+            "User": _ACCOUNT,
+            "ControlPath": f"{folder}/%C",  # one login for all tasks
+        }
+        shared = [*options, *chain(*(("-o", f"{key}={value}") for key, value in where.items()))]
         kept = [*shared, "-o", "ControlMaster=auto", "-o", "ControlPersist=60s"]
         environment = {
             **os.environ,
@@ -41,8 +42,8 @@ def provision(playbook: Path, inventory: Path, node: Node, reach: Reach, trust: 
             "ANSIBLE_PIPELINING": "1",
         }
         done = subprocess.run(line, check=False, env=environment, stdout=sys.stderr)
-        end = ["-O", "exit", "-p", str(reach.port), "-l", _ACCOUNT, "--", reach.host]
-        subprocess.run(["ssh", *shared, *end], check=False, capture_output=True)  # noqa: S607 - on PATH
+        end = ["ssh", *shared, "-O", "exit", "--", node.name]
+        subprocess.run(end, check=False, capture_output=True)
     if done.returncode != 0:
         raise EnrolError(
             f"{node.name}: {playbook} ended with {done.returncode}; what is wrong stands above."

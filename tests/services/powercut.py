@@ -12,6 +12,7 @@ import os
 import subprocess
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -79,12 +80,18 @@ def cut_out(disk: Path, region: range, to: Path) -> None:
     to.unlink(missing_ok=True)
     with disk.open("rb") as source, to.open("wb") as out:
         out.truncate(len(region))
-        for start in range(region.start, region.stop, _BUCKET_BYTES):
-            source.seek(start)
-            chunk = source.read(min(_BUCKET_BYTES, region.stop - start))
-            if chunk.count(0) != len(chunk):
-                out.seek(start - region.start)
-                out.write(chunk)
+        for start in _data_in(source.fileno(), region):
+            chunk = os.pread(source.fileno(), min(_BUCKET_BYTES, region.stop - start), start)
+            os.pwrite(out.fileno(), chunk, start - region.start)
+
+
+def _data_in(file: int, region: range) -> Iterator[int]:
+    """Yield where the pieces of `region` begin, a bucket each, that are no holes (lseek(2))."""
+    position = region.start
+    with suppress(OSError):  # ENXIO: no data behind this
+        while (position := os.lseek(file, position, os.SEEK_DATA)) < region.stop:
+            yield position
+            position += _BUCKET_BYTES
 
 
 class _Medium:

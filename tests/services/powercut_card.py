@@ -74,6 +74,8 @@ class Judge:
 
     def __init__(self, base: Path, systems: Mapping[str, Sequence[System]], folder: Path) -> None:
         self._parts = read_partitions(base)
+        # It grows to the card's end at the first boot.
+        self._data = range(self._parts[DATA].start_bytes, base.stat().st_size)
         self._systems = systems
         self._folder = folder
         self._choices: dict[Hashable, tuple[str, str]] = {}
@@ -83,11 +85,8 @@ class Judge:
     @property
     def regions(self) -> dict[str, range]:
         """The byte ranges whose versions are asked of the replay."""
-        return {f"{number}": region(self._parts[number]) for number in self._numbers}
-
-    @property
-    def _numbers(self) -> list[int]:
-        return [SELECT, *BOOT.values(), *ROOT.values(), DATA]
+        slots = (SELECT, *BOOT.values(), *ROOT.values())
+        return {**{f"{each}": region(self._parts[each]) for each in slots}, f"{DATA}": self._data}
 
     def brick(self, crash: Crash) -> tuple[str, str]:
         """Return the slot that is booted, and why it would not come up; empty when it does."""
@@ -137,7 +136,7 @@ class Judge:
 
     def _data_wrong(self, disk: Path) -> str:
         part = self._folder / "data"
-        cut_out(disk, region(self._parts[DATA]), part)
+        cut_out(disk, self._data, part)
         try:
             recover(part, self._folder / "recovered")
         except Ext4Error as error:
