@@ -8,7 +8,6 @@ root of its own with Debian's cross compiler. What was built stays in the cache.
 import hashlib
 import subprocess
 import sys
-import tarfile
 import tempfile
 import tomllib
 from collections.abc import Sequence
@@ -85,9 +84,10 @@ def _source(pin: Pin, room: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:"]
     _run([*command, "--require-hashes", f"--dest={room}", f"--requirement={listed}"])
     (archive,) = room.glob("lgpio-*.tar.gz")
-    with tarfile.open(archive) as packed:
-        packed.extractall(room / "unpacked", filter="data")
-    (source,) = (room / "unpacked").iterdir()
+    unpacked = room / "unpacked"
+    unpacked.mkdir()
+    _run(["tar", "--extract", "--no-same-owner", f"--file={archive}", f"--directory={unpacked}"])
+    (source,) = unpacked.iterdir()
     return source
 
 
