@@ -88,17 +88,19 @@ def _source(pin: Pin, room: Path) -> Path:
     unpacked.mkdir()
     _run(["tar", "--extract", "--no-same-owner", f"--file={archive}", f"--directory={unpacked}"])
     (source,) = unpacked.iterdir()
-    return source
+    return source.rename(room / "source")
 
 
 def _build(source: Path, script: str, made: Path, python: str) -> None:
     steps = made.parent / "build.sh"
     steps.write_text(script)
     command = ["mmdebstrap", "--quiet", "--variant=apt", "--architectures=amd64,arm64"]
+    # Its own verbs copy as the user who builds; commands run as another, who may not read here.
     hooks = [
-        f'mkdir "$1/build" && cp -r {source} "$1/build/source"',
-        f'chroot "$1" sh < {steps}',
-        f'cp "$1/build/source/lgpio.py" "$1/build/source/{_module(python)}" {made}/',
+        'mkdir "$1/build"',
+        f"copy-in {source} {steps} /build",
+        'chroot "$1" sh /build/build.sh',
+        f"copy-out /build/source/lgpio.py /build/source/{_module(python)} {made}",
     ]
     command += [f"--include={','.join(_PACKAGES)}", *(f"--customize-hook={hook}" for hook in hooks)]
     _run([*command, _SUITE, "/dev/null"])
