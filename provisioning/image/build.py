@@ -42,6 +42,7 @@ def build_image(order: Order, show: Callable[[str], None]) -> Path:
         ThreadPoolExecutor(1) as beside,
     ):
         room = Path(name)
+        room.chmod(0o755)  # an unprivileged build enters it under another user id
         has_agent = any(each.layer.agent for each in stack.layers)
         lines = beside.submit(_lgpio, stack, steps, order) if has_agent else None
         archives = _archives(order, stack, steps)

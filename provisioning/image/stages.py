@@ -182,10 +182,12 @@ def _mmdebstrap(
     if below is not None:
         unpack = "tar --extract --numeric-owner --preserve-permissions --exclude='./dev/*'"
         setup.append(f'{unpack} --xattrs --xattrs-include="*" -C "$1" -f {_quoted(below)}')
+    # The kernel lets nobody but root link what is another's (protected_hardlinks, proc_sys_fs(5)).
+    bring = "cp -l" if os.geteuid() == 0 else "cp --reflink=auto"
     setup += [
-        f'cp -a {_quoted(room.lists)}/. "$1/var/lib/apt/lists/"',
+        f'cp {_quoted(room.lists)}/*_* "$1/var/lib/apt/lists/"',
         'mkdir -p "$1/var/cache/apt/archives/partial"',
-        f'cp -al {_quoted(room.packages)}/*.deb "$1/var/cache/apt/archives/"',
+        f'{bring} {_quoted(room.packages)}/*.deb "$1/var/cache/apt/archives/"',
     ]
     if native is not None:
         # The lowest layer has no program to replace before the essential packages are unpacked.
