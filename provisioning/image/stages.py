@@ -172,6 +172,8 @@ def _mmdebstrap(
     command += [f"--architectures={room.architecture}", "--format=tar", "--skip=update"]
     command += [f"--variant={'custom' if below else 'essential'}"]
     command += ['--aptopt=APT::Install-Recommends "false"']
+    # Else a user of apt's own gets folders of the root where the builder's are open to it.
+    command += ['--aptopt=APT::Sandbox::User "root"']
     command += [f"--dpkgopt=path-exclude={path}" for path in stage.excluded]
     command += ["--dpkgopt=force-confold", "--dpkgopt=force-unsafe-io"]
     if below is None and packages:
