@@ -24,7 +24,7 @@ from provisioning.image.overlay import overlay_files, write_overlay
 from provisioning.image.stack import Placed, Stack
 from provisioning.image.steps import Steps, run
 
-_FORMAT = "3"  # raised when this module builds the same inputs differently
+_FORMAT = "4"  # raised when this module builds the same inputs differently
 _RESULTS_KEPT = 3
 _FAILED_PACKAGE = re.compile(r"dpkg: error processing (?:package|archive) (?P<name>\S+)")
 
@@ -169,11 +169,10 @@ def _mmdebstrap(
 ) -> list[str]:
     room, packages = builder.archives, stage.placed.packages
     command = ["mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--verbose"]
+    command += ["--skip=cleanup/apt"]  # it would leave folders behind, whose depends on the builder
     command += [f"--architectures={room.architecture}", "--format=tar", "--skip=update"]
     command += [f"--variant={'custom' if below else 'essential'}"]
     command += ['--aptopt=APT::Install-Recommends "false"']
-    # Else a user of apt's own gets folders of the root where the builder's are open to it.
-    command += ['--aptopt=APT::Sandbox::User "root"']
     command += [f"--dpkgopt=path-exclude={path}" for path in stage.excluded]
     command += ["--dpkgopt=force-confold", "--dpkgopt=force-unsafe-io"]
     if below is None and packages:
@@ -203,6 +202,7 @@ def _mmdebstrap(
         customize.append(f'{_quoted(work / "run")} "$1"')
     if native is not None:
         customize.append(take_back(builder.python))
+    customize.append('rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*')
     command += [f"--setup-hook={hook}" for hook in setup]
     command += [f"--extract-hook={hook}" for hook in extract]
     command += [f"--customize-hook={hook}" for hook in customize]

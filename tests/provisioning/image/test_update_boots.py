@@ -217,6 +217,8 @@ def test_a_sample_of_cut_cards_boots(workshop: Workshop, tmp_path: Path) -> None
 def test_a_sick_bundle_is_streamed_tried_and_left(workshop: Workshop) -> None:
     with Board(workshop.card, Machine()) as board:
         wait_for_shell(board, timeout_s=BOOT_SECONDS_MAX, boot=0)
+        # The shell is there early; rauc's command waits for good when the bus is not there yet.
+        until(board, "systemctl is-active simpul-node.service", "active")
         assert ask(board, f"{SLOT_BOOT} get-current") == ["b"]
         impatient = (
             f"[Service]\\nExecStart=\\nExecStart={SLOT_BOOT} confirm --patience-seconds 60\\n"
