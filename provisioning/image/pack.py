@@ -144,11 +144,13 @@ def _root(packing: Packing, tree: Path, log: Path) -> None:
     excluded = ("./boot/*", "./usr/lib/linux-image-*", "./usr/lib/raspi-firmware", "./dev/*")
     words = " ".join(f"--exclude={shlex.quote(each)}" for each in excluded)
     times = f"-T {packing.epoch_seconds} -U {layout.ROOT_UUID}"
+    # fakeroot lists them in another order; systemd-tmpfiles gives the journal its own at each boot.
+    lists = "--xattrs-exclude='system.posix_acl_*'"
     script = f"""
 set -eu
 mkdir {shlex.quote(str(tree))}
 cd {shlex.quote(str(tree))}
-tar --extract --numeric-owner --preserve-permissions --xattrs --xattrs-include='*' {words} \\
+tar --extract --numeric-owner --preserve-permissions --xattrs --xattrs-include='*' {lists} {words} \\
     -f {shlex.quote(str(packing.root_tar))}
 mkdir -p boot/firmware
 echo {shlex.quote(identity.image_id)} > usr/lib/simpul/image-id
