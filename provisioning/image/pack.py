@@ -145,12 +145,12 @@ def _root(packing: Packing, tree: Path, log: Path) -> None:
     words = " ".join(f"--exclude={shlex.quote(each)}" for each in excluded)
     times = f"-T {packing.epoch_seconds} -U {layout.ROOT_UUID}"
     # fakeroot lists them in another order; systemd-tmpfiles gives the journal its own at each boot.
-    lists = "--xattrs-exclude='system.posix_acl_*'"
+    kept = "--xattrs --xattrs-include='*' --xattrs-exclude='system.posix_acl_*'"
     script = f"""
 set -eu
 mkdir {shlex.quote(str(tree))}
 cd {shlex.quote(str(tree))}
-tar --extract --numeric-owner --preserve-permissions --xattrs --xattrs-include='*' {lists} {words} \\
+tar --extract --numeric-owner --preserve-permissions {kept} {words} \\
     -f {shlex.quote(str(packing.root_tar))}
 mkdir -p boot/firmware
 echo {shlex.quote(identity.image_id)} > usr/lib/simpul/image-id
