@@ -220,11 +220,6 @@ def test_a_sick_bundle_is_streamed_tried_and_left(workshop: Workshop) -> None:
         # The shell is there early; rauc's command waits for good when the bus is not there yet.
         until(board, "systemctl is-active simpul-node.service", "active")
         assert ask(board, f"{SLOT_BOOT} get-current") == ["b"]
-        impatient = (
-            f"[Service]\\nExecStart=\\nExecStart={SLOT_BOOT} confirm --patience-seconds 60\\n"
-        )
-        folder = "/etc/systemd/system/simpul-slot-confirm.service.d"
-        ask(board, f"mkdir -p {folder}; printf '{impatient}' > {folder}/test.conf")
         sent_bytes = workshop.server.sent_bytes
         first = len(board.lines)
         url = f"{HOST}:{workshop.server.port}/sick.raucb"
