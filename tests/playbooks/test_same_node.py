@@ -98,9 +98,26 @@ def test_the_same_services_of_packages_are_kept_off() -> None:
     assert masked >= ONLY_IN_IMAGES, "an exception that no image needs"
 
 
+def packages(role: str) -> set[str]:
+    """Return what the role has installed."""
+    return {
+        name
+        for task in tasks(role)
+        if task.get("ansible.builtin.import_role") == {"name": "packages"}
+        for name in task["vars"]["packages_names"]
+    }
+
+
 def test_the_access_point_has_the_same_programs() -> None:
-    (installing,) = (task for task in tasks("hotspot") if "ansible.builtin.apt" in task)
-    assert {*installing["ansible.builtin.apt"]["name"]} == {*layer("hotspot").packages}
+    assert packages("hotspot") == {*layer("hotspot").packages}
+
+
+def test_an_image_has_what_the_roles_ask_for() -> None:
+    """Its root is read-only: what is missing there cannot be installed."""
+    brought = {*layer("base").packages, *layer("hotspot").packages}
+    for role in ("base", "tunnel"):
+        assert packages(role)
+        assert packages(role) <= brought, role
 
 
 def test_what_is_settled_by_files_is_settled_by_the_same_files() -> None:
