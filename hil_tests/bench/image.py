@@ -4,11 +4,13 @@
 """
 
 import hashlib
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hil_tests.bench.errors import BenchError
+from hil_tests.bench.kernel_modules import gpio_module, thermal_module
 from hil_tests.bench.lock import cache_folder
 from node.messages import SimpulError
 from provisioning.image.build import build_image, default_cache
@@ -73,14 +75,24 @@ def _files(project: Path) -> Iterator[Path]:
 
 
 def main(variants: Sequence[str]) -> int:
-    """Have an image of each variant at hand; return the exit code."""
+    """Have an image of each variant at hand, and its bench's modules; return the exit code."""
     try:
         for variant in variants:
-            image_for_bench(None, variant=variant, show=_say)
+            image = image_for_bench(None, variant=variant, show=_say)
+            if variant == "bench":
+                _build_modules(image)
     except BenchError as error:
         _say(f"error: {error}")
         return 1
     return 0
+
+
+def _build_modules(image: Path) -> None:
+    """Have the modules at hand that a virtual bench loads into this image's kernel."""
+    for package in read_description(image.with_suffix(".json")).packages:
+        if release := re.fullmatch(r"linux-image-(\d.*)", package):
+            gpio_module(release[1])
+            thermal_module(release[1])
 
 
 def _say(line: str) -> None:
