@@ -8,11 +8,11 @@ it was before, and the log that QEMU's `blklogwrites` kept, give every state in 
 leave the medium; see `powercut_states` for which ones and why these.
 """
 
+import errno
 import os
 import subprocess
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -88,10 +88,16 @@ def cut_out(disk: Path, region: range, to: Path) -> None:
 def _data_in(file: int, region: range) -> Iterator[int]:
     """Yield where the pieces of `region` begin, a bucket each, that are no holes (lseek(2))."""
     position = region.start
-    with suppress(OSError):  # ENXIO: no data behind this
-        while (position := os.lseek(file, position, os.SEEK_DATA)) < region.stop:
+    while position < region.stop:
+        try:
+            position = os.lseek(file, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no data behind this
+                return
+            raise
+        if position < region.stop:
             yield position
-            position += _BUCKET_BYTES
+        position += _BUCKET_BYTES
 
 
 class _Medium:

@@ -138,7 +138,7 @@ def test_no_power_cut_of_it_bricks_the_card(
     workshop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     judge = Judge(workshop.base, good_systems(workshop, tmp_path), tmp_path)
-    figures = judge_all(workshop.base, workshop.log, tmp_path, judge, data_every=100)
+    figures = judge_all(workshop.base, workshop.log, tmp_path, judge, data_every=10)
     with capsys.disabled():
         print(f"\n{figures.table()}")  # noqa: T201 - the figures are what the test is for
     assert figures.bricks == []
