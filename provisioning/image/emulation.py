@@ -11,12 +11,17 @@ _FORMATS = Path("/proc/sys/fs/binfmt_misc")
 _RULE = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
 
 
+def is_arm64() -> bool:
+    """Tell whether this machine runs arm64 programs by itself."""
+    return platform.machine() in {"aarch64", "arm64"}
+
+
 def ensure_arm64() -> None:
     """Mount binfmt_misc and register qemu where that is missing and may be done.
 
     Raises ToolError naming the next step.
     """
-    if platform.machine() in {"aarch64", "arm64"} or (_FORMATS / "qemu-aarch64").exists():
+    if is_arm64() or (_FORMATS / "qemu-aarch64").exists():
         return
     if not _RULE.exists():
         raise ToolError(f"{_RULE} is missing: apt-get install qemu-user-static")

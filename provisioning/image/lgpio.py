@@ -2,7 +2,8 @@
 
 gpiozero reaches the lines of the header through lgpio. Its author's wheels end at Python 3.12 and
 Debian 13 packages only the C library, so the locked source distribution is compiled here, in a
-root of its own with Debian's cross compiler. What was built stays in the cache.
+root of its own with Debian's compiler: the cross compiler, unless this machine is arm64 itself.
+What was built stays in the cache.
 """
 
 import hashlib
@@ -15,10 +16,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from provisioning.image.emulation import is_arm64
 from provisioning.image.errors import BuildError, ToolError
 
 _SUITE = "trixie"
-_PACKAGES = ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "swig")
+_CROSS = ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "swig")
+_NATIVE = ("gcc", "libc6-dev", "swig")  # its program answers to the cross compiler's name, too
 # Python's headers of the node's architecture are unpacked only: nothing of arm64 is run.
 _SCRIPT = """\
 set -e
@@ -58,7 +61,7 @@ def lgpio_files(lock: Path, python: str, cache: Path) -> tuple[Path, str]:
     """
     pin = locked_pin(lock)
     script = _SCRIPT.format(python=python, module=_module(python))
-    asked = "\n".join((pin.version, pin.sha256, python, _SUITE, *_PACKAGES, script))
+    asked = "\n".join((pin.version, pin.sha256, python, _SUITE, *_packages(), script))
     key = hashlib.sha256(asked.encode()).hexdigest()[:24]
     folder = cache / f"lgpio-{key}"
     if not folder.exists():
@@ -71,6 +74,10 @@ def lgpio_files(lock: Path, python: str, cache: Path) -> tuple[Path, str]:
             _build(source, script, made, python)
             made.rename(folder)
     return folder, key
+
+
+def _packages() -> Sequence[str]:
+    return _NATIVE if is_arm64() else _CROSS
 
 
 def _module(python: str) -> str:
@@ -94,7 +101,8 @@ def _source(pin: Pin, room: Path) -> Path:
 def _build(source: Path, script: str, made: Path, python: str) -> None:
     steps = made.parent / "build.sh"
     steps.write_text(script)
-    command = ["mmdebstrap", "--quiet", "--variant=apt", "--architectures=amd64,arm64"]
+    command = ["mmdebstrap", "--quiet", "--variant=apt"]
+    command.append(f"--architectures={'arm64' if is_arm64() else 'amd64,arm64'}")
     # Its own verbs copy as the user who builds; commands run as another, who may not read here.
     hooks = [
         'mkdir "$1/build"',
@@ -102,7 +110,8 @@ def _build(source: Path, script: str, made: Path, python: str) -> None:
         'chroot "$1" sh /build/build.sh',
         f"copy-out /build/source/lgpio.py /build/source/{_module(python)} {made}",
     ]
-    command += [f"--include={','.join(_PACKAGES)}", *(f"--customize-hook={hook}" for hook in hooks)]
+    command.append(f"--include={','.join(_packages())}")
+    command += [f"--customize-hook={hook}" for hook in hooks]
     _run([*command, _SUITE, "/dev/null"])
 
 
