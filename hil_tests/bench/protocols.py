@@ -25,10 +25,6 @@ class ConsoleLogProtocol(abc.ABC):
     """Everything that the node said on its console since it was last switched on."""
 
     @abc.abstractmethod
-    def wait_for(self, pattern: str, *, timeout_seconds: float) -> None:
-        """Return once a line holds `pattern`. Raises TimeoutError with the last lines."""
-
-    @abc.abstractmethod
     def lines(self) -> list[str]:
         """Return the lines so far, each with the seconds since the power came on."""
 

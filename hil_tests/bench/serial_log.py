@@ -1,6 +1,5 @@
 """Keeps what a real node says on its serial console."""
 
-import re
 import threading
 import time
 
@@ -24,7 +23,7 @@ class SerialLog(Driver, ConsoleLogProtocol):
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._lines: list[tuple[float, str]] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -41,21 +40,9 @@ class SerialLog(Driver, ConsoleLogProtocol):
         if self._thread is not None:
             self._thread.join()
 
-    def wait_for(self, pattern: str, *, timeout_seconds: float) -> None:
-        """Return once the console says `pattern`. Raises TimeoutError."""
-        wanted = re.compile(pattern)
-
-        def said() -> bool:
-            return any(wanted.search(text) for _, text in self._lines)
-
-        with self._changed:
-            if not self._changed.wait_for(said, timeout_seconds):
-                tail = "\n".join(text for _, text in self._lines[-12:])
-                raise TimeoutError(f"no {pattern!r} within {timeout_seconds:g} s:\n{tail}")
-
     def lines(self) -> list[str]:
         """Return what the console said."""
-        with self._changed:
+        with self._lock:
             first = self._lines[0][0] if self._lines else 0.0
             return [f"{mono - first:8.2f} {text}" for mono, text in self._lines]
 
@@ -67,10 +54,9 @@ class SerialLog(Driver, ConsoleLogProtocol):
             except TIMEOUT:
                 continue
             *whole, rest = rest.split("\n")
-            with self._changed:
+            with self._lock:
                 # An unfinished line counts too: a login prompt ends without a line break.
                 self._lines += [(time.monotonic(), line.strip("\r")) for line in whole]
                 if rest.rstrip().endswith("login:"):
                     self._lines.append((time.monotonic(), rest))
                     rest = ""
-                self._changed.notify_all()

@@ -19,7 +19,7 @@ from hil_tests.bench.protocols import (
 )
 from provisioning.image.boot.birth import write_seed
 from provisioning.image.boot.board import Board
-from provisioning.image.boot.errors import CardError, MachineError, MachineTimeoutError
+from provisioning.image.boot.errors import CardError
 from provisioning.image.boot.qemu import BROKER_ADDRESS, Machine
 from provisioning.image.boot.tasks import card_copy
 
@@ -86,17 +86,6 @@ class VirtualBoard(Driver, PowerProtocol, CardProtocol, ConsoleLogProtocol):
             card_copy(image, self.card)
             write_seed(self.card, seed)
         except CardError as error:
-            raise ExecutionError(str(error)) from error
-
-    def wait_for(self, pattern: str, *, timeout_seconds: float) -> None:
-        """Return once the console says `pattern`. Raises TimeoutError, ExecutionError."""
-        if self._board is None:
-            raise ExecutionError("the machine is off")
-        try:
-            self._board.wait_for(pattern, timeout_s=timeout_seconds)
-        except MachineTimeoutError as error:
-            raise TimeoutError(str(error)) from error
-        except MachineError as error:
             raise ExecutionError(str(error)) from error
 
     def lines(self) -> list[str]:
