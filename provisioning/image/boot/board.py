@@ -6,6 +6,7 @@ with Board(card, Machine()) as board:
 """
 
 import re
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -160,15 +161,14 @@ class Board:
             raise MachineError(f"QEMU ended with status {process.returncode}{self._tail()}")
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
+        if shutil.which(command[0]) is None:
+            raise MachineError(f"{command[0]} is missing: apt-get install qemu-system-arm")
         pipe = subprocess.PIPE
-        try:
-            return subprocess.Popen(
-                command, bufsize=0, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT
-            )
-        except FileNotFoundError as error:
-            raise MachineError(
-                f"{command[0]} is missing: apt-get install qemu-system-arm"
-            ) from error
+        # It must not outlive this program, even one that is killed (prctl(2), PR_SET_PDEATHSIG).
+        command = ["setpriv", "--pdeathsig", "KILL", *command]
+        return subprocess.Popen(
+            command, bufsize=0, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT
+        )
 
     def _read_console(self, process: subprocess.Popen[bytes]) -> None:
         if process.stdout is None:
