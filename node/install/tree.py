@@ -61,7 +61,10 @@ def set_aside(release: Path) -> None:
 
 
 def _fsync_above(places: Places) -> None:
-    for directory in (places.releases, places.home, places.home.parent):
+    directories = [places.releases, places.home]
+    if not places.home.is_mount():  # else what is above was not written to; it may be read-only
+        directories.append(places.home.parent)
+    for directory in directories:
         fsync_directory(directory)
 
 

@@ -146,7 +146,7 @@ def _mirror(source: Source) -> str:
     if not address:
         raise ArchiveError(
             f"no mirror of {source.name} ({source.label}) is known to this machine:"
-            f" give --mirror {source.name}=ADDRESS or set {variable}"
+            f" run apt-get update, or give --mirror {source.name}=ADDRESS, or set {variable}"
         )
     return address
 

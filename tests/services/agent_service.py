@@ -23,7 +23,7 @@ class ProcessService:
         """Start nothing yet; timers are only written down, in `armed`."""
         self._places = places
         self._process: subprocess.Popen[bytes] | None = None
-        self._ready = places.root / "ready"
+        self._ready = places.home / "ready"
         self.armed: dict[Timer, tuple[Path, float]] = {}
         self.started: list[str] = []
 
