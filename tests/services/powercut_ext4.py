@@ -1,4 +1,4 @@
-"""Looks at an ext4 after a power cut as a node does: `e2fsck -p`, as its initramfs; then everything."""
+"""Looks at an ext4 after a power cut as a node does: first `e2fsck -p`, then everything."""
 
 import subprocess
 from pathlib import Path
