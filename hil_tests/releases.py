@@ -32,10 +32,13 @@ class Office:
     signers: Signers
     manifest: Manifest
 
-    def give(self, files: Mapping[str, bytes], *, counter: int, signed: bool = True) -> None:
-        """Put a release on the node's disk: its first one, but with `files`."""
+    def give(self, files: Mapping[str, bytes], *, signed: bool = True) -> None:
+        """Put a release on the node's disk: its first one, but with `files` and the next number."""
         keys = self.signers.keys[: 2 if signed else 1]
-        bundle = self.folder / f"{counter}.bundle"
+        bundle = self.folder / "release.bundle"
+        had = self.ask("status").outcome["counter"]
+        assert isinstance(had, int)
+        counter = had + 1
         changed_release(self.manifest, bundle, files, counter=counter, signers=keys)
         self.node.strategy.shell.put(str(bundle), _PLACE)
 

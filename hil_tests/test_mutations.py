@@ -66,6 +66,6 @@ def test_an_installer_without_fsync_is_seen(node: Bench, tmp_path: Path) -> None
     with recorded(node, tmp_path) as card:
         office = open_office(node, tmp_path)
         with mutated(node, "install/durable.py", r"os\.fsync\(.*\)", "pass"):
-            during = installed(office, card, counter=1200)
+            during = installed(office, card)
     seen = found_after_cuts(card, during, tmp_path, _STATES_MAX)
     assert [what for what in seen if what != "whole"], seen

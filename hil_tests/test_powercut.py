@@ -54,7 +54,7 @@ def test_no_cut_leaves_half_a_release(
     node: Bench, tmp_path: Path, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     with recorded(node, tmp_path) as card:
-        during = installed(open_office(node, tmp_path), card, counter=1100)
+        during = installed(open_office(node, tmp_path), card)
     seen = found_after_cuts(card, during, tmp_path, _STATES_MAX)
     record_testsuite_property("states", str(dict(seen)))
     assert seen.total() >= _STATES_MAX // 2

@@ -34,7 +34,7 @@ def _born_anew(node: Bench, mark: int) -> None:
 
 def test_one_signature_is_too_few(office: Office) -> None:
     before = office.current()
-    office.give({_NOTE: b"unsigned"}, counter=1001, signed=False)
+    office.give({_NOTE: b"unsigned"}, signed=False)
     assert office.install().status == _REFUSED
     assert office.current() == before
 
@@ -42,7 +42,7 @@ def test_one_signature_is_too_few(office: Office) -> None:
 def test_a_signed_release_is_tried_kept_and_given_up(office: Office) -> None:
     node, before = office.node, office.current()
     mark = node.traffic.count()
-    office.give({_NOTE: b"good"}, counter=1002)
+    office.give({_NOTE: b"good"})
     done = office.install()
     assert (done.status, done.outcome["status"]) == (0, "trial"), done
     _born_anew(node, mark)
@@ -52,6 +52,7 @@ def test_a_signed_release_is_tried_kept_and_given_up(office: Office) -> None:
     assert office.ask("rollback", "--patience", "240").status == 0
     _born_anew(node, mark)
     assert office.current() == before
+    assert office.ask("confirm", before).status == 0  # nothing else is installed meanwhile
 
 
 def test_a_sick_release_is_taken_back(office: Office) -> None:
@@ -59,7 +60,7 @@ def test_a_sick_release_is_taken_back(office: Office) -> None:
     mark = node.traffic.count()
     site = f"lib/python{office.manifest.python}/site-packages"
     sick = b'"""Ends the agent at its first word."""\n\nraise SystemExit(9)\n'
-    office.give({f"{site}/node/systemd.py": sick}, counter=1003)
+    office.give({f"{site}/node/systemd.py": sick})
     done = office.install()
     assert done.status in {_REFUSED, _TAKEN_BACK}, done
     assert office.current() == before
