@@ -164,7 +164,8 @@ def _commands(features: frozenset[str]) -> tuple[str, ...]:
     commands = [
         # The interface that leads to the bench has another name on each board.
         f'sed -i "s/@UPLINK@/$({named})/" /etc/simpul/node.toml',
-        "systemctl reset-failed; systemctl restart simpul-node",
+        # The lamp of a node without settings fails on a board that had no lines until now.
+        "systemctl stop simpul-lamp; systemctl reset-failed; systemctl restart simpul-node",
     ]
     if "hotspot" in features:
         commands.append(RESTART_HOTSPOT)
