@@ -49,8 +49,8 @@ class Office:
     def ask(self, *words: str) -> Done:
         """Give the node's installer an order."""
         # A release is checked by itself: on a bench it finds its camera as the agent does.
-        agents = "env $(systemctl show --property=Environment --value simpul-node)"
-        command = " ".join((agents, PROGRAM, "install", *words, "--json"))
+        environment = "env $(systemctl show --property=Environment --value simpul-node)"
+        command = " ".join((environment, PROGRAM, "install", *words, "--json"))
         said, _, status = self.node.strategy.shell.run(command, timeout=900)
         found = next(line for line in said if line.startswith("{"))
         return Done(status, json.loads(found))

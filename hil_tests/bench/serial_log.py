@@ -55,8 +55,4 @@ class SerialLog(Driver, ConsoleLogProtocol):
                 continue
             *whole, rest = rest.split("\n")
             with self._lock:
-                # An unfinished line counts too: a login prompt ends without a line break.
                 self._lines += [(time.monotonic(), line.strip("\r")) for line in whole]
-                if rest.rstrip().endswith("login:"):
-                    self._lines.append((time.monotonic(), rest))
-                    rest = ""

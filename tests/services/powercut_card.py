@@ -8,12 +8,13 @@ before is not looked at again (see the versions of `powercut`).
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from services.powercut import Crash, cut_out, replay
-from services.powercut_ext4 import Ext4Error, recover
+from services.powercut_ext4 import Ext4Error, preen, recover
 from services.powercut_log import Entry, Flag, read_log
 
 from provisioning.image import layout
@@ -54,6 +55,8 @@ class Figures:
     """By phase and the slot that is booted."""
     bricks: list[str] = field(default_factory=list)
     damaged_data: list[str] = field(default_factory=list)
+    preened_data: int = 0
+    """States whose data the kernel alone would not mount, and a node's own e2fsck heals."""
 
     def table(self) -> str:
         """Return the figures, a line a phase."""
@@ -66,7 +69,8 @@ class Figures:
                 f" {slots[0]:>8} {slots[1]:>8} {bricks:>6}"
             )
         kinds = ", ".join(f"{kind} {count}" for kind, count in self.kinds.most_common())
-        return "\n".join([*lines, f"states: {kinds}; damaged data: {len(self.damaged_data)}"])
+        data = f"damaged data: {len(self.damaged_data)}, preened: {self.preened_data}"
+        return "\n".join([*lines, f"states: {kinds}; {data}"])
 
 
 class Judge:
@@ -80,7 +84,7 @@ class Judge:
         self._folder = folder
         self._choices: dict[Hashable, tuple[str, str]] = {}
         self._wholes: dict[Hashable, str] = {}
-        self._datas: dict[Hashable, str] = {}
+        self._datas: dict[Hashable, tuple[str, bool]] = {}
 
     @property
     def regions(self) -> dict[str, range]:
@@ -97,8 +101,8 @@ class Judge:
         found = tuple(crash.versions[f"{number}"] for number in (BOOT[slot], ROOT[slot]))
         return slot, self._once(self._wholes, (slot, found), lambda: self._whole(crash.disk, slot))
 
-    def damaged_data(self, crash: Crash) -> str:
-        """Return why the data partition would not be mounted; empty when it is."""
+    def damaged_data(self, crash: Crash) -> tuple[str, bool]:
+        """Return why the data is not mounted, empty when it is, and whether it was preened."""
         return self._once(
             self._datas, crash.versions[f"{DATA}"], lambda: self._data_wrong(crash.disk)
         )
@@ -134,14 +138,18 @@ class Judge:
                 return f"slot {slot}: its root is not whole"
         return f"slot {slot}: its boot partition is not whole"
 
-    def _data_wrong(self, disk: Path) -> str:
-        part = self._folder / "data"
+    def _data_wrong(self, disk: Path) -> tuple[str, bool]:
+        part, recovered = self._folder / "data", self._folder / "recovered"
         cut_out(disk, self._data, part)
+        with suppress(Ext4Error):
+            recover(part, recovered)
+            return "", False
         try:
-            recover(part, self._folder / "recovered")
+            preen(part)
+            recover(part, recovered)
         except Ext4Error as error:
-            return str(error)
-        return ""
+            return str(error), True
+        return "", True
 
 
 def judge_all(base: Path, log: Path, folder: Path, judge: Judge, *, data_every: int = 1) -> Figures:
@@ -157,8 +165,12 @@ def judge_all(base: Path, log: Path, folder: Path, judge: Judge, *, data_every: 
         figures.slots[phase, slot] += 1
         if wrong:
             figures.bricks.append(f"{phase}, entry {crash.entry}, {crash.kind}: {wrong}")
-        if data_every and number % data_every == 0 and (damaged := judge.damaged_data(crash)):
-            figures.damaged_data.append(f"{phase}, entry {crash.entry}, {crash.kind}: {damaged}")
+        if data_every and number % data_every == 0:
+            damaged, preened = judge.damaged_data(crash)
+            figures.preened_data += preened
+            if damaged:
+                found = f"{phase}, entry {crash.entry}, {crash.kind}: {damaged}"
+                figures.damaged_data.append(found)
     return figures
 
 

@@ -1,4 +1,4 @@
-"""Looks at an ext4 after a power cut as a node does: first `e2fsck -p`, then everything."""
+"""Looks at an ext4 after a power cut as the kernel would: journal first, then everything."""
 
 import subprocess
 from pathlib import Path
@@ -9,22 +9,33 @@ _CORRECTED = 1  # e2fsck(8): errors corrected; a replayed journal is told so too
 
 
 class Ext4Error(ValueError):
-    """The file system is damaged beyond what a node heals by itself."""
+    """The file system is damaged beyond what its journal heals."""
 
 
 def recover(disk: Path, to: Path) -> Path:
-    """Copy `disk` to `to`, have its journal replayed there, check the rest, and return `to`.
+    """Copy `disk` to `to`, replay the journal there, check the rest, and return `to`.
 
     Raises Ext4Error with what e2fsck found.
     """
     sparse_copy(disk, to)
-    preened = _run("e2fsck", "-p", str(to))
-    if preened.returncode > _CORRECTED:
-        raise Ext4Error(f"preened: {preened.stdout.decode(errors='replace')}")
+    journal = _run("e2fsck", "-y", "-E", "journal_only", str(to))
+    if journal.returncode > _CORRECTED:
+        raise Ext4Error(f"journal: {journal.stdout.decode(errors='replace')}")
     check = _run("e2fsck", "-f", "-n", str(to))
     if check.returncode:
         raise Ext4Error(check.stdout.decode(errors="replace"))
     return to
+
+
+def preen(disk: Path) -> None:
+    """Let `disk` be healed as the initramfs of an image does before it mounts the data.
+
+    The kernel refuses a growth that was half written back, although its journal has all of it;
+    e2fsck finds its way to the journal by the backups. Raises Ext4Error when it does not.
+    """
+    preened = _run("e2fsck", "-p", str(disk))
+    if preened.returncode > _CORRECTED:
+        raise Ext4Error(f"preened: {preened.stdout.decode(errors='replace')}")
 
 
 def read(disk: Path, path: str) -> bytes | None:
