@@ -31,6 +31,7 @@ class Office:
     folder: Path
     signers: Signers
     manifest: Manifest
+    program: str = PROGRAM
 
     def give(self, files: Mapping[str, bytes], *, signed: bool = True) -> None:
         """Put a release on the node's disk: its first one, but with `files` and the next number."""
@@ -50,7 +51,7 @@ class Office:
         """Give the node's installer an order."""
         # A release is checked by itself: on a bench it finds its camera as the agent does.
         environment = "env $(systemctl show --property=Environment --value simpul-node)"
-        command = " ".join((environment, PROGRAM, "install", *words, "--json"))
+        command = " ".join((environment, self.program, "install", *words, "--json"))
         said, _, status = self.node.strategy.shell.run(command, timeout=900)
         found = next(line for line in said if line.startswith("{"))
         return Done(status, json.loads(found))
