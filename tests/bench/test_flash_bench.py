@@ -27,6 +27,7 @@ import pytest
 from services.card_images import CardImage, create_map, format_fat
 from services.flash_batches import make_authority
 from services.loop_cards import MIB, loop_card, needs_loop
+from services.spent import busy_s, highest_kib
 
 from provisioning.flash.device import Device
 from provisioning.image.compress import compress
@@ -144,14 +145,14 @@ def measured(*commands: Sequence[str], **more: object) -> Took:
     The memory is what the kernel calls VmHWM, looked at ten times a second: wait4's figure would
     be this process's own, from before the command was executed.
     """
-    load, busy_before = os.getloadavg()[0], _busy_seconds()
+    load, busy_before = os.getloadavg()[0], busy_s()
     start = time.monotonic()
     running = [subprocess.Popen(command, **more) for command in commands]  # type: ignore[call-overload]
     cpu_seconds, left = 0.0, {each.pid: each for each in running}
     highest = dict.fromkeys(left, 0)
     while left:
         for pid in list(left):
-            highest[pid] = _highest_kib(pid) or highest[pid]
+            highest[pid] = highest_kib(pid) or highest[pid]
             ended, status, usage = os.wait4(pid, os.WNOHANG)
             if ended:
                 each = left.pop(pid)
@@ -160,22 +161,8 @@ def measured(*commands: Sequence[str], **more: object) -> Took:
                 cpu_seconds += usage.ru_utime + usage.ru_stime
         threading.Event().wait(0.1 if left else 0)
     seconds = time.monotonic() - start
-    other = max(_busy_seconds() - busy_before - cpu_seconds, 0.0)
+    other = max(busy_s() - busy_before - cpu_seconds, 0.0)
     return Took(seconds, cpu_seconds, sum(highest.values()) / 1024, other, load)
-
-
-def _busy_seconds() -> float:
-    """Return what all processors together have worked since the boot (proc_stat(5))."""
-    times = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
-    user, nice, system, _idle, _iowait, irq, softirq = times[:7]
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
-
-
-def _highest_kib(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1])
-    return 0  # it has ended
 
 
 def by_dd(image: CardImage, devices: Sequence[Device]) -> Took:

@@ -4,16 +4,16 @@ import resource
 import shutil
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
-from services.fleet_rollout import cpu_s, measured_rollout
+from services.fleet_rollout import measured_rollout
 from services.mosquitto import Mosquitto
 from services.node_fleet import NodeFleet, fleet_missing
 from services.releases import Signers
+from services.spent import Meter
 from services.waiting import until
 
 from node.install.bundle import read_bundle
@@ -51,9 +51,10 @@ def test_the_controller(tmp_path: Path) -> None:
         catalog = Catalog([fleet.bundle(2)], [base], tmp_path)
         cost = measured_rollout(fleet, catalog, tmp_path / "record", parallel=6)
     assert cost.states == {"success": COUNT}
-    print(f"\ncontroller: {cost.cpu_s_per_node:.3f} s of CPU per node,")
+    print(f"\ncontroller: {cost.spent.cpu_s / COUNT:.3f} s of CPU per node,")
     print(
-        f"{cost.wall_s:.0f} s for {COUNT} nodes, {cost.rss_mib:.0f} MiB at most, this test included"
+        f"{cost.spent.wall_s:.0f} s for {COUNT} nodes, "
+        f"{cost.rss_mib:.0f} MiB at most, this test included"
     )
 
 
@@ -84,7 +85,7 @@ def test_the_node(tmp_path: Path) -> None:
         copy = tmp_path / f"root-{name}"
         shutil.copytree(root, copy, symlinks=True)
         command = [sys.executable, "-m", "node", "install", str(file), "--root", str(copy)]
-        before_s, begun_s = cpu_s(resource.RUSAGE_CHILDREN), time.monotonic()
+        meter = Meter(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
-        used_s = cpu_s(resource.RUSAGE_CHILDREN) - before_s
-        print(f"installer, {name}: {used_s:.2f} s of CPU, {time.monotonic() - begun_s:.1f} s")
+        spent = meter.read()
+        print(f"installer, {name}: {spent.cpu_s:.2f} s of CPU, {spent.wall_s:.1f} s")

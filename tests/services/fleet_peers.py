@@ -6,15 +6,15 @@ confirmation, tidying up. None of them goes in waves or looks at a node again.
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from services.fleet_rollout import cpu_s
 from services.node_fleet import NodeFleet
+from services.spent import Meter, Spent
 
 _INSTALL = "/opt/simpul/current/bin/simpul-node install"
 _WISHES = "--confirm-within 300 --soak 1 --json"
@@ -43,6 +43,17 @@ _PLAY = f"""
     - name: Clean up
       ansible.builtin.file: {{path: /opt/simpul/incoming/new.bundle, state: absent}}
 """
+_PULLED = f"""
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Install it
+      ansible.builtin.command:
+        cmd: {_INSTALL} {{{{ playbook_dir }}}}/new.bundle {_WISHES}
+    - name: Confirm it
+      ansible.builtin.command:
+        argv: [/opt/simpul/current/bin/simpul-node, install, confirm, "{{{{ release }}}}", --json]
+"""
 _DEPLOY = f"""
 from pyinfra import host
 from pyinfra.operations import files, server
@@ -52,14 +63,6 @@ server.shell(commands=["{_INSTALL} /opt/simpul/incoming/new.bundle {_WISHES}"])
 server.shell(commands=["{_INSTALL} confirm " + host.data.release + " --json"])
 files.file(path="/opt/simpul/incoming/new.bundle", present=False)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What the controller spent: time, and CPU a node."""
-
-    wall_s: float
-    cpu_s_per_node: float
 
 
 class Peers:
@@ -109,6 +112,36 @@ class Peers:
         line += ["deploy.py", "--data", f"bundle={bundle}", "--data", f"release={release}"]
         return self._spent(line, dict(os.environ))
 
+    def ansible_pull(self, bundle: Path, release: str, parallel: int) -> Spent:
+        """Have each node clone a repository and play on itself, as a timer of its own would."""
+        repository = self._folder / "repository"
+        repository.mkdir()
+        (repository / "local.yml").write_text(_PULLED)
+        shutil.copy(bundle, repository / "new.bundle")
+        git = ["git", "-c", "user.name=x", "-c", "user.email=x@invalid"]
+        for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+            subprocess.run([*git, *words], cwd=repository, check=True)
+        order = (
+            "HOME=/run ANSIBLE_HOME=/run/a LC_ALL=C.UTF-8"
+            " ANSIBLE_PYTHON_INTERPRETER=/usr/bin/python3"
+            f" {Path(sys.executable).parent}/ansible-pull -U file://{repository} -d /run/pulled"
+            f" -i localhost, -c local -e release={release} local.yml"
+        )
+
+        def call(host: str, port: int) -> None:
+            options = ["-i", str(self._fleet.folder / "user"), "-p", str(port)]
+            options += ["-o", f"UserKnownHostsFile={self._folder / 'known'}", f"root@{host}"]
+            done = subprocess.run(
+                ["ssh", *options, order], check=False, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+
+        meter = Meter(resource.RUSAGE_CHILDREN)
+        with ThreadPoolExecutor(max_workers=parallel) as pool:
+            nodes = self._fleet.nodes.values()
+            list(pool.map(lambda node: call(node.address, node.port), nodes))
+        return meter.read()
+
     def _play(
         self,
         programs: Path,
@@ -134,11 +167,10 @@ class Peers:
         return self._spent(line, environment)
 
     def _spent(self, line: Sequence[str], environment: dict[str, str]) -> Spent:
-        begun_s, before_s = time.monotonic(), cpu_s(resource.RUSAGE_CHILDREN)
+        meter = Meter(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             line, check=False, cwd=self._folder, env=environment, capture_output=True, text=True
         )
-        wall_s = time.monotonic() - begun_s
-        used_s = cpu_s(resource.RUSAGE_CHILDREN) - before_s
+        spent = meter.read()
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-        return Spent(wall_s, used_s / len(self._fleet.nodes))
+        return spent

@@ -1,12 +1,12 @@
 """Rolls a release out to a whole fleet, and measures what that costs the controller."""
 
 import resource
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.node_fleet import NodeFleet
+from services.spent import Meter, Spent
 
 from provisioning.update.bundles import Catalog
 from provisioning.update.engine import Engine
@@ -19,11 +19,10 @@ from provisioning.update.turn import Orders, update_node
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """How the nodes ended, and the controller's time, its CPU a node and its greatest size."""
+    """How the nodes ended, and what it took; the controller is this process."""
 
     states: Counter[str]
-    wall_s: float
-    cpu_s_per_node: float
+    spent: Spent
     rss_mib: float
 
 
@@ -42,7 +41,7 @@ def measured_rollout(
     head = Head(releases=catalog.releases, plan=plan, limits=Limits(parallel=parallel))
     with Record(file) as record:
         record.begin(head)
-        begun_s, before_s = time.monotonic(), cpu_s(resource.RUSAGE_SELF)
+        meter = Meter(resource.RUSAGE_SELF)
         Engine(
             record,
             plan,
@@ -51,13 +50,6 @@ def measured_rollout(
         ).run()
         return Cost(
             states=Counter(entry.state for entry in record.entries.values()),
-            wall_s=time.monotonic() - begun_s,
-            cpu_s_per_node=(cpu_s(resource.RUSAGE_SELF) - before_s) / len(ways),
+            spent=meter.read(),
             rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )
-
-
-def cpu_s(who: int) -> float:
-    """Return the CPU time that `who` (getrusage(2)) used so far."""
-    used = resource.getrusage(who)
-    return used.ru_utime + used.ru_stime
