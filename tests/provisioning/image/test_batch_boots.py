@@ -8,8 +8,10 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -35,7 +37,6 @@ from provisioning.register import now_text
 
 pytestmark = [
     needs_loop,
-    pytest.mark.long,
     pytest.mark.timeout(5400),
     pytest.mark.skipif(mosquitto_program() is None, reason="Mosquitto is not installed"),
 ]
@@ -51,6 +52,7 @@ NAMES = (
 )
 CARD_BYTES = 4 * 2**30  # a power of two, as cards are
 SELECT, BOOT_A = 1, 2
+ABREAST = 2  # boards under power at once, as two processors bear
 SEED_FILES = ("user-data", "meta-data", "network-config")
 
 
@@ -157,7 +159,9 @@ def check_scrubbed(card: Path) -> None:
         assert b"token" not in left
 
 
-@pytest.mark.parametrize("count", [2, 8])
+@pytest.mark.parametrize(
+    "count", [pytest.param(2, marks=pytest.mark.card), pytest.param(8, marks=pytest.mark.long)]
+)
 def test_each_card_of_a_batch_is_a_node_of_its_own(
     count: int, desk: Desk, built: tuple[Path, Description], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -170,7 +174,8 @@ def test_each_card_of_a_batch_is_a_node_of_its_own(
     seed = range(select.start_bytes, select.start_bytes + select.size_bytes)
     for name in names:
         check_card(desk.card(name), plain, map_file, seed)
-    found = [live(desk, name) for name in names]
+    with ThreadPoolExecutor(max_workers=ABREAST) as pool:
+        found = list(pool.map(partial(live, desk), names))
     assert [each.host_name for each in found] == list(names)
     printed = [{fingerprint(each.flashed_key)} for each in found]
     assert printed == [{*fingerprints(card)} for card in told]
@@ -186,7 +191,7 @@ def test_each_card_of_a_batch_is_a_node_of_its_own(
         assert f"u'{name}'" in said
         check_scrubbed(desk.card(name))
     with capsys.disabled():
-        print(f"\n{count} cards of one batch, one board after the other, since power on:")  # noqa: T201 - the figures
+        print(f"\n{count} cards of one batch, {ABREAST} boards at a time, since power on:")  # noqa: T201 - the figures
         for each in found:
             print(  # noqa: T201 - as above
                 f"  {each.host_name:14} answers after {each.answered_s:4.0f} s,"
@@ -221,6 +226,7 @@ def write_as_imager_does(desk: Desk, name: str, plain: Path) -> None:
     write_files(card, read_partitions(card)[SELECT], files)
 
 
+@pytest.mark.long
 def test_a_token_serves_once_and_not_late(
     desk: Desk, built: tuple[Path, Description], passphrase: bytes
 ) -> None:
