@@ -1,5 +1,6 @@
 """Lays a verified release down as a directory of its own, complete or not at all."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -56,8 +57,19 @@ def lay_tree(bundle: Bundle, places: Places) -> Path:
 
 
 def set_aside(release: Path) -> None:
-    """Take an installed release its name, so that nothing takes it for complete any more."""
-    release.rename(release.with_name(f"{_PARTIAL}{release.name}"))
+    """Take an installed release its name, so that nothing takes it for complete any more.
+
+    One that came with the card's image cannot be renamed (overlayfs answers EXDEV for a folder of
+    its lower layer); it is no release any more without its manifest, and is removed right away.
+    """
+    try:
+        release.rename(release.with_name(f"{_PARTIAL}{release.name}"))
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        (release / MANIFEST_NAME).unlink(missing_ok=True)
+        fsync_directory(release)
+        shutil.rmtree(release)
 
 
 def _fsync_above(places: Places) -> None:

@@ -11,6 +11,7 @@ import pytest
 from services.agent_service import ProcessService
 from services.install_node import ALONE, AWAIT, Node
 
+from node.install.manifest import MANIFEST_NAME
 from node.install.places import Places
 from node.install.steps import confirm, install, rollback
 
@@ -50,3 +51,25 @@ def test_a_release_is_installed_beside_the_images_own(card: Node) -> None:
     assert card.running() == second.release != first
     assert rollback(card.machine, ALONE).release == first
     assert card.running() == first
+
+
+def test_the_images_own_release_is_removed_in_its_time(card: Node) -> None:
+    """Overlayfs renames no folder of its lower layer (EXDEV)."""
+    places, had = card.machine.places, [card.running()]
+    for number in (2, 3):
+        outcome = install(card.machine, card.bundle(number), AWAIT)
+        assert confirm(card.machine, outcome.release).status == "installed"
+        had.append(outcome.release)
+    assert {each.name for each in places.releases.iterdir()} == {*had[1:]}
+
+
+def test_a_removal_that_was_cut_off_is_finished(card: Node) -> None:
+    places, first = card.machine.places, card.running()
+    for number in (2, 3):
+        outcome = install(card.machine, card.bundle(number), AWAIT)
+        if number == 3:
+            # As after a cut: the first step of the removal was done, and some of the second.
+            (places.releases / first / MANIFEST_NAME).unlink()
+            (places.releases / first / "bin/simpul-node").unlink()
+        assert confirm(card.machine, outcome.release).status == "installed"
+    assert not (places.releases / first).exists()
