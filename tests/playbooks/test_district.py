@@ -1,0 +1,93 @@
+"""Many nodes, each a stock Debian of its own: set up by one play, left alone, updated in waves.
+
+SIMPUL_BENCH_SYSTEMS chooses how many; each takes a quarter of a GiB of memory.
+"""
+
+import json
+import os
+import resource
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from services.debian_server import why_no_server
+from services.district import District
+from services.namespaced import why_no_namespaces
+from services.provisioned import HUB, Played
+from services.spent import Meter
+from services.waiting import until
+
+WHY_NOT = why_no_server() or why_no_namespaces()
+COUNT = int(os.environ.get("SIMPUL_BENCH_SYSTEMS", "4"))
+pytestmark = [
+    pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT),
+    pytest.mark.long,
+    pytest.mark.timeout(7200),
+]
+
+
+@pytest.fixture(scope="module")
+def district(tmp_path_factory: pytest.TempPathFactory) -> Iterator[District]:
+    folder = tmp_path_factory.mktemp("district")
+    with District(folder, COUNT) as district:
+        district.station.release(1)
+        played = play(district, "hub.yml")
+        assert played.status == 0, played.said[-6000:]
+        yield district
+        shutil.rmtree(folder / "station/releases")
+
+
+def play(district: District, playbook: str, *words: str) -> Played:
+    meter = Meter(resource.RUSAGE_CHILDREN)
+    played = district.station.play(playbook, *words, within=district.inside)
+    spent = meter.read()
+    print(f"\n{playbook}, {COUNT} nodes: {spent.wall_s:.0f} s, {spent.cpu_s:.0f} s of CPU here,")  # noqa: T201 - the figures
+    print(f"{spent.other_cpu_s / COUNT:.0f} s for each node; changed {played.changed}")  # noqa: T201 - as above
+    return played
+
+
+def online(district: District) -> set[str]:
+    page = district.systems[HUB].run(
+        "curl", "--silent", "--fail", "http://127.0.0.1/cameras.json", check=False
+    )
+    found = json.loads(page.stdout)["cameras"] if page.returncode == 0 else []
+    return {each["id"] for each in found if each["state"] == "online" and each["still"]}
+
+
+def running(district: District) -> set[str]:
+    return {
+        district.systems[name].run("readlink", "/opt/simpul/current").stdout.strip()
+        for name in district.nodes
+    }
+
+
+def test_one_play_sets_all_of_them_up(district: District) -> None:
+    played = play(district, "site.yml")
+    assert played.status == 0, played.said[-6000:]
+    assert {*played.changed} == {*district.nodes}
+    assert min(played.changed.values()) > 10
+    until(lambda: online(district) == {*district.nodes}, "all births and pictures", seconds=300)
+
+
+def test_a_second_play_changes_nothing(district: District) -> None:
+    played = play(district, "site.yml")
+    assert played.status == 0, played.said[-6000:]
+    assert played.changed == dict.fromkeys(district.nodes, 0), played.said[-6000:]
+
+
+def test_they_are_updated_in_waves(district: District) -> None:
+    station, before = district.station, running(district)
+    station.release(2)
+    (bundle,) = station.folder.glob("releases/simpul-0*-2-*.bundle")
+    done = station.simpul(
+        *("update", str(bundle), "--soak=3", "--wave-soak=3", "--json"),
+        *(f"--inventory={station.folder / 'inventory.ini'}", f"--identity={station.key}"),
+        *(f"--register={station.folder / 'register.db'}", f"--record={station.folder / 'record'}"),
+        f"--audit={station.folder / 'audit.jsonl'}",
+        within=district.inside,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    assert json.loads(done.stdout)["states"]["success"] == COUNT
+    (now,) = running(district)
+    assert {now} != before
+    until(lambda: online(district) == {*district.nodes}, "all of them again", seconds=120)
