@@ -2,8 +2,9 @@
 
 import shutil
 import subprocess
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from provisioning.image.layout import DATA_PARTITION
 
 _SLOT = "/slots/a/opt-simpul/upper"  # where /opt/simpul of slot A is written
 _LINKS = ("current", "confirmed")
+_JUDGES = 2  # at once: the work is e2fsck's and debugfs', of which each takes one processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +58,40 @@ def found_after_cuts(card: Recorded, during: range, folder: Path, states_max: in
     )
     step = max(1, count // states_max)
     seen: Counter[str] = Counter()
-    for number, crash in enumerate(replay(card.base, card.log, folder, during=part)):
-        if number % step == 0:
-            seen[_found(crash, folder)] += 1
+    judged: deque[Future[str]] = deque()
+    with ThreadPoolExecutor(max_workers=_JUDGES) as pool:
+        for number, crash in enumerate(replay(card.base, card.log, folder, during=part)):
+            if number % step:
+                continue
+            room = folder / f"state-{number}"
+            room.mkdir()
+            _take_data(crash, room / "data")
+            judged.append(pool.submit(_found, room))
+            if len(judged) > _JUDGES:  # no more disks at a time than are looked at
+                seen[judged.popleft().result()] += 1
+        seen.update(each.result() for each in judged)
     return seen
 
 
-def _found(crash: Crash, folder: Path) -> str:
-    part, data = folder / "data", read_partitions(crash.disk)[DATA_PARTITION]
-    cut_out(crash.disk, range(data.start_bytes, data.start_bytes + data.size_bytes), part)
+def _take_data(crash: Crash, to: Path) -> None:
+    """Copy the data partition: the disk is another for the next state."""
+    data = read_partitions(crash.disk)[DATA_PARTITION]
+    cut_out(crash.disk, range(data.start_bytes, data.start_bytes + data.size_bytes), to)
+
+
+def _found(room: Path) -> str:
+    """Return what a node finds on the data partition in `room`, which is removed."""
+    root = room / "found"
+    root.mkdir()
     try:
-        disk = recover(part, folder / "recovered")
+        disk = recover(room / "data", room / "recovered")
+        dump = ["debugfs", "-R", f"rdump {_SLOT} {root}", str(disk)]
+        subprocess.run(dump, check=True, capture_output=True)
+        return "; ".join(_wrong(root / "upper")) or "whole"
     except Ext4Error:
         return "damaged"
-    root = folder / "found"
-    shutil.rmtree(root, ignore_errors=True)
-    root.mkdir()
-    dump = ["debugfs", "-R", f"rdump {_SLOT} {root}", str(disk)]
-    subprocess.run(dump, check=True, capture_output=True)
-    return "; ".join(_wrong(root / "upper")) or "whole"
+    finally:
+        shutil.rmtree(room)
 
 
 def _wrong(home: Path) -> Iterator[str]:

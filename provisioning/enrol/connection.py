@@ -2,18 +2,23 @@
 
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
 
-from provisioning.enrol.errors import EnrolError
+from provisioning.enrol.errors import EnrolError, NotYetError
 from provisioning.seed.seed import TECHNICIAN
 
 _CONNECT_TIMEOUT_S = 10
 _COMMAND_TIMEOUT_S = 120
 _SAID_CHARACTERS_MAX = 500
+_STARTING_S = 30
+_SSH_FAILED = 255  # ssh(1): an error of its own, not of the command
+_BEFORE_ANYTHING = ("kex_exchange_identification:", "Connection refused")
 _PROGRAM = ("sudo", "-n", "/opt/simpul/current/bin/simpul-node")
 SSH_PORT = 22
 
@@ -71,10 +76,22 @@ def ssh_options(reach: Reach, node: str, trust: Trust) -> Iterator[list[str]]:
 
 
 def run_on(reach: Reach, node: str, trust: Trust, command: list[str], given: bytes = b"") -> bytes:
-    """Run `command` on the node with `given` as its input; return its output. Raises EnrolError."""
+    """Run `command` on the node with `given` as its input; return its output. Raises EnrolError.
+
+    A node in its first minutes may start its sshd anew right after it answered: a connection that
+    ends before anything was said over it is tried again for `_STARTING_S`.
+    """
+    end_mono = time.monotonic() + _STARTING_S
+    pause = threading.Event()  # nothing announces an sshd that comes up
     with ssh_options(reach, node, trust) as options:
         where = ["-T", "-p", str(reach.port), "-l", reach.user, "--", reach.host]
-        return _call(["ssh", *options, *where, *command], given, f"{node} at {reach.host}")
+        while True:
+            try:
+                return _call(["ssh", *options, *where, *command], given, f"{node} at {reach.host}")
+            except NotYetError:
+                if time.monotonic() >= end_mono:
+                    raise
+                pause.wait(1)
 
 
 def _call(line: list[str], given: bytes, who: str) -> bytes:
@@ -90,5 +107,7 @@ def _call(line: list[str], given: bytes, who: str) -> bytes:
         ) from error
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip()[-_SAID_CHARACTERS_MAX:]
+        if error.returncode == _SSH_FAILED and any(each in said for each in _BEFORE_ANYTHING):
+            raise NotYetError(f"{who}: {said}") from error
         raise EnrolError(f"{who}: {said or f'exit status {error.returncode}'}") from error
     return done.stdout

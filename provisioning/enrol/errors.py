@@ -9,3 +9,7 @@ class EnrolError(SimpulError, ConnectionError):
 
 class NotFlashedError(SimpulError, LookupError):
     """The register knows no card of the node, so that nothing can tell it from an impostor."""
+
+
+class NotYetError(EnrolError, ConnectionResetError):
+    """The node's sshd ended the connection before anything was said over it."""

@@ -65,6 +65,10 @@ class Sshd:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it; connections that are open stay."""
         assert self._process is not None
         self._process.terminate()
         self._process.wait()

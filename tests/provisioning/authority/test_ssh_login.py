@@ -1,7 +1,9 @@
 """What the authority signs for SSH, seen against a real sshd and ssh."""
 
+import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -49,6 +51,29 @@ def login(sshd: Sshd, authority: Authority, key: Path, trust: Trust | None = Non
     reach = Reach(host="127.0.0.1", port=sshd.port, user="root", identity_file=str(key))
     believed = trust or Trust(known_hosts=authority.known_hosts(), krl=authority.krl())
     return run_on(reach, NODE, believed, ["echo", "in"])
+
+
+def test_an_sshd_that_is_just_starting_is_asked_again(
+    sshd: Sshd, authority: Authority, passphrase: bytes, tmp_path: Path
+) -> None:
+    """As cloud-init starts it anew in a node's first minute."""
+    technician(authority, passphrase, tmp_path / "key")
+    sshd.stop()
+    closed: list[str] = []
+
+    def close_some() -> None:
+        with socket.create_server(("127.0.0.1", sshd.port)) as listener:
+            for _ in range(2):
+                connection, _address = listener.accept()
+                connection.close()
+                closed.append("closed")
+        sshd.__enter__()
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        started = pool.submit(close_some)
+        assert login(sshd, authority, tmp_path / "key") == b"in\n"
+        started.result()
+    assert len(closed) == 2
 
 
 def test_a_technician_comes_in_and_knows_the_host_by_the_authority(
