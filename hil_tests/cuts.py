@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.powercut import Crash, cut_out, replay, sparse_copy
-from services.powercut_ext4 import Ext4Error, recover
+from services.powercut_ext4 import Ext4Error, replay_journal
 from services.powercut_log import read_log
 from services.powercut_states import epochs, states
 
@@ -81,10 +81,10 @@ def _take_data(crash: Crash, to: Path) -> None:
 
 def _found(room: Path) -> str:
     """Return what a node finds on the data partition in `room`, which is removed."""
-    root = room / "found"
+    disk, root = room / "data", room / "found"
     root.mkdir()
     try:
-        disk = recover(room / "data", room / "recovered")
+        replay_journal(disk)
         dump = ["debugfs", "-R", f"rdump {_SLOT} {root}", str(disk)]
         subprocess.run(dump, check=True, capture_output=True)
         return "; ".join(_wrong(root / "upper")) or "whole"

@@ -18,13 +18,18 @@ def recover(disk: Path, to: Path) -> Path:
     Raises Ext4Error with what e2fsck found.
     """
     sparse_copy(disk, to)
-    journal = _run("e2fsck", "-y", "-E", "journal_only", str(to))
+    replay_journal(to)
+    return to
+
+
+def replay_journal(disk: Path) -> None:
+    """Replay the journal of `disk`, and check the rest. Raises Ext4Error with what e2fsck found."""
+    journal = _run("e2fsck", "-y", "-E", "journal_only", str(disk))
     if journal.returncode > _CORRECTED:
         raise Ext4Error(f"journal: {journal.stdout.decode(errors='replace')}")
-    check = _run("e2fsck", "-f", "-n", str(to))
+    check = _run("e2fsck", "-f", "-n", str(disk))
     if check.returncode:
         raise Ext4Error(check.stdout.decode(errors="replace"))
-    return to
 
 
 def preen(disk: Path) -> None:
