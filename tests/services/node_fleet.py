@@ -30,6 +30,8 @@ mount --bind "$1/opt" /opt/simpul
 mount --bind "$1/etc" /etc/simpul
 mount --bind "$1/var" /var/lib/simpul
 mount --bind "$1/bin" /usr/local/bin
+# What this machine's root does in every shell (pyenv, say) is no matter of a node's.
+if [ -f ~root/.bashrc ]; then mount --bind /dev/null ~root/.bashrc; fi
 if [ -d "$1/usr" ]; then
     mount -t overlay -o "lowerdir=/usr/lib,upperdir=$1/usr/lib,workdir=$1/usr/work" layer /usr/lib
 fi
