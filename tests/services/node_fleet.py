@@ -174,7 +174,8 @@ class NodeFleet:
         ]
 
     def _make(self, name: str, first: Path) -> FleetNode:
-        folder, port = self.folder / name, free_port()
+        folder, taken = self.folder / name, {each.port for each in self.nodes.values()}
+        port = next(port for port in iter(free_port, None) if port not in taken)
         for part in ("root", "etc", "var", "bin"):
             (folder / part).mkdir(parents=True)
         lay_down(first, folder / "root")
