@@ -1,5 +1,6 @@
 """Speaks to a node by the system's own ssh(1), which knows its host by the register only."""
 
+import re
 import subprocess
 import tempfile
 import threading
@@ -18,7 +19,7 @@ _COMMAND_TIMEOUT_S = 120
 _SAID_CHARACTERS_MAX = 500
 _STARTING_S = 30
 _SSH_FAILED = 255  # ssh(1): an error of its own, not of the command
-_BEFORE_ANYTHING = ("kex_exchange_identification:", "Connection refused")
+_NOT_YET = re.compile(r"kex_exchange_identification:|ssh: connect to host .*: Connection refused")
 _PROGRAM = ("sudo", "-n", "/opt/simpul/current/bin/simpul-node")
 SSH_PORT = 22
 
@@ -107,7 +108,8 @@ def _call(line: list[str], given: bytes, who: str) -> bytes:
         ) from error
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip()[-_SAID_CHARACTERS_MAX:]
-        if error.returncode == _SSH_FAILED and any(each in said for each in _BEFORE_ANYTHING):
+        # Only ssh's own first words: a command that was run may say the like, and is not run twice.
+        if error.returncode == _SSH_FAILED and _NOT_YET.match(said):
             raise NotYetError(f"{who}: {said}") from error
         raise EnrolError(f"{who}: {said or f'exit status {error.returncode}'}") from error
     return done.stdout

@@ -12,4 +12,4 @@ class NotFlashedError(SimpulError, LookupError):
 
 
 class NotYetError(EnrolError, ConnectionResetError):
-    """The node's sshd ended the connection before anything was said over it."""
+    """The node's sshd refused or ended the connection before anything was said over it."""

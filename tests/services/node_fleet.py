@@ -174,8 +174,10 @@ class NodeFleet:
         ]
 
     def _make(self, name: str, first: Path) -> FleetNode:
-        folder, taken = self.folder / name, {each.port for each in self.nodes.values()}
-        port = next(port for port in iter(free_port, None) if port not in taken)
+        folder, port = self.folder / name, free_port()
+        # Nobody listens yet on those of the others: one may be given again.
+        while port in {each.port for each in self.nodes.values()}:
+            port = free_port()
         for part in ("root", "etc", "var", "bin"):
             (folder / part).mkdir(parents=True)
         lay_down(first, folder / "root")

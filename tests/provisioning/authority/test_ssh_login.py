@@ -76,6 +76,20 @@ def test_an_sshd_that_is_just_starting_is_asked_again(
     assert len(closed) == 2
 
 
+def test_a_command_that_cannot_connect_is_not_run_twice(
+    sshd: Sshd, authority: Authority, passphrase: bytes, tmp_path: Path
+) -> None:
+    """It may say the words that ssh says, and end as ssh does."""
+    technician(authority, passphrase, tmp_path / "key")
+    key, runs = str(tmp_path / "key"), tmp_path / "runs"
+    reach = Reach(host="127.0.0.1", port=sshd.port, user="root", identity_file=key)
+    believed = Trust(known_hosts=authority.known_hosts(), krl=authority.krl())
+    line = f"echo run >> {runs}; echo nc: Connection refused >&2; exit 255"
+    with pytest.raises(EnrolError, match="nc: Connection refused"):
+        run_on(reach, NODE, believed, [line])
+    assert runs.read_text() == "run\n"
+
+
 def test_a_technician_comes_in_and_knows_the_host_by_the_authority(
     sshd: Sshd, authority: Authority, passphrase: bytes, tmp_path: Path
 ) -> None:
