@@ -142,7 +142,7 @@ def test_an_operator_reaches_the_nodes_ssh_and_nothing_else(internet: Internet) 
     # The operator's laptop: another tunnel, from another network of the same machine.
     hub = internet.systems[HUB].run("cat", "/etc/wireguard/simpul0.conf").stdout
     assert f"AllowedIPs = {OPERATOR_ADDRESS}/32" in hub
-    router = ["-n", internet.router]
+    router = ["-n", internet.between]
     private = folder_key(system.run("cat", f"{folder}/key").stdout, internet)
     run_on(internet, "wireguard-go", "operator0")
     hub_key = (internet.station.folder / f"tunnel/{HUB}.pub").read_text().strip()

@@ -1,11 +1,8 @@
 """Runs a hub and any number of nodes on one LAN: each a stock Debian under its own systemd."""
 
-import secrets
-import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
 
+from services.cabled import Cabled
 from services.debian_server import server_root
 from services.namespaced import NamespacedSystem
 from services.provisioned import HUB, Station
@@ -13,7 +10,6 @@ from services.provisioned import HUB, Station
 HUB_ADDRESS = "192.168.7.10"
 _STATION_ADDRESS = "192.168.7.1"
 _FIRST_HOST = 20
-_STARTING = 4
 
 
 def _inventory(addresses: dict[str, str]) -> str:
@@ -34,14 +30,13 @@ connection_timeout_seconds=30
 """
 
 
-class District:
-    """The station, its machines and their LAN, within the `with` block."""
+class District(Cabled):
+    """The machines and their LAN: the station is `inside`."""
 
     def __init__(self, folder: Path, count: int) -> None:
         """Everything is below `folder`; the nodes are named n0, n1 ..."""
         self.nodes = {f"n{at}": f"192.168.7.{_FIRST_HOST + at}" for at in range(count)}
         self.station = Station(folder / "station")
-        self._lan = f"simpul-{secrets.token_hex(3)}"
         addresses = {HUB: HUB_ADDRESS, **self.nodes}
         room = self.station.folder
         (room / "inventory.ini").write_text(_inventory(self.nodes))
@@ -52,33 +47,13 @@ class District:
             (room / "host_vars" / f"{name}.yml").write_text(self._variables(name))
         for name in self.nodes:
             (room / "masks" / f"{name}.toml").write_text("nothing_to_mask = true\n")
-        self.systems = {
-            name: NamespacedSystem(server_root(), folder / name, prepare=self.station.prepare)
-            for name in addresses
-        }
+        super().__init__(
+            {
+                name: NamespacedSystem(server_root(), folder / name, prepare=self.station.prepare)
+                for name in addresses
+            }
+        )
         self._addresses = addresses
-
-    def __enter__(self) -> Self:
-        try:
-            self._open()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def inside(self) -> list[str]:
-        """What stands before a command of the station, which is on the LAN."""
-        return ["ip", "netns", "exec", self._lan]
-
-    def close(self) -> None:
-        """Take everything down."""
-        for system in self.systems.values():
-            system.close()
-        subprocess.run(["ip", "netns", "del", self._lan], check=False, capture_output=True)
 
     def _variables(self, name: str) -> str:
         here = "{{ inventory_dir }}"
@@ -95,25 +70,12 @@ class District:
             text += f'enrol_passphrase_file: "{here}/passphrase"\n'
         return text
 
-    def _open(self) -> None:
-        _call("ip", "netns", "add", self._lan)
-        link = ("ip", "-n", self._lan, "link")
-        _call(*link, "add", "lan", "type", "bridge")
-        _call("ip", "-n", self._lan, "address", "add", f"{_STATION_ADDRESS}/24", "dev", "lan")
+    def lay(self) -> None:
+        """Plug everybody, and the station, into one switch."""
+        self.link("add", "lan", "type", "bridge")
+        self.address(_STATION_ADDRESS, "lan")
         for name in ("lan", "lo"):
-            _call(*link, "set", name, "up")
-        with ThreadPoolExecutor(max_workers=_STARTING) as pool:
-            list(pool.map(NamespacedSystem.__enter__, self.systems.values()))
+            self.link("set", name, "up")
         for at, (name, address) in enumerate(self._addresses.items()):
-            system, port = self.systems[name], f"port{at}"
-            _call(
-                *link, "add", port, "type", "veth", "peer", "name", "eth0", "netns", str(system.pid)
-            )
-            _call(*link, "set", port, "master", "lan", "up")
-            _call(*system.network, "ip", "address", "add", f"{address}/24", "dev", "eth0")
-            _call(*system.network, "ip", "link", "set", "eth0", "up")
-            _call(*system.network, "ip", "route", "add", "default", "via", _STATION_ADDRESS)
-
-
-def _call(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
+            self.plug(name, f"port{at}", address, gateway=_STATION_ADDRESS)
+            self.link("set", f"port{at}", "master", "lan")

@@ -4,11 +4,10 @@ The router lets nothing in that was not asked for (NAT). The addresses of the in
 those kept for tests of equipment (RFC 2544).
 """
 
-import secrets
 import subprocess
 from pathlib import Path
-from typing import Self
 
+from services.cabled import Cabled, call
 from services.debian_server import server_root
 from services.namespaced import NamespacedSystem
 from services.provisioned import HUB, Station
@@ -53,8 +52,8 @@ mount --bind /dev/net/tun dev/net/tun
 """
 
 
-class Internet:
-    """The machines and what lies between them, within the `with` block."""
+class Internet(Cabled):
+    """The machines and the router between them: `inside` it, the LANs are reached."""
 
     def __init__(self, folder: Path) -> None:
         """Everything is below `folder`."""
@@ -69,54 +68,21 @@ class Internet:
                 )
             (self.station.folder / "host_vars" / f"{name}.yml").write_text(text)
         prepare = self.station.prepare + _TUN
-        self.systems = {
-            name: NamespacedSystem(server_root(), folder / name, prepare=prepare)
-            for name in (HUB, *NODES)
-        }
-        self.router = f"simpul-{secrets.token_hex(3)}"
+        super().__init__(
+            {
+                name: NamespacedSystem(server_root(), folder / name, prepare=prepare)
+                for name in (HUB, *NODES)
+            }
+        )
 
-    def __enter__(self) -> Self:
-        try:
-            self._open()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def inside(self) -> list[str]:
-        """What stands before a command on the router, which reaches the LANs behind it."""
-        return ["ip", "netns", "exec", self.router]
-
-    def close(self) -> None:
-        """Take everything down."""
-        for system in self.systems.values():
-            system.close()
-        subprocess.run(["ip", "netns", "del", self.router], check=False, capture_output=True)
-
-    def _open(self) -> None:
-        _call("ip", "netns", "add", self.router)
-        _call(*self.inside, "sysctl", "-qw", "net.ipv4.ip_forward=1")
-        for system in self.systems.values():
-            system.__enter__()
+    def lay(self) -> None:
+        """Give each LAN a port of the router, and the hub its own on the internet."""
+        call(*self.inside, "sysctl", "-qw", "net.ipv4.ip_forward=1")
         places = {HUB: ("wan", HUB_ADDRESS)}
         places |= {name: (f"lan{at}", address) for at, (name, address) in enumerate(NODES.items())}
         for name, (port, address) in places.items():
-            pid, gateway = str(self.systems[name].pid), address.rpartition(".")[0] + ".1"
-            _call("ip", "-n", self.router, "link", "add", port, "type", "veth",
-                  "peer", "name", "eth0", "netns", pid)  # fmt: skip
-            _call("ip", "-n", self.router, "address", "add", f"{gateway}/24", "dev", port)
-            _call("ip", "-n", self.router, "link", "set", port, "up")
-            within = self.systems[name].network
-            _call(*within, "ip", "address", "add", f"{address}/24", "dev", "eth0")
-            _call(*within, "ip", "link", "set", "eth0", "up")
-            if name != HUB:  # the hub knows no way into the LANs
-                _call(*within, "ip", "route", "add", "default", "via", gateway)
+            gateway = address.rpartition(".")[0] + ".1"
+            # The hub knows no way into the LANs.
+            self.plug(name, port, address, gateway="" if name == HUB else gateway)
+            self.address(gateway, port)
         subprocess.run([*self.inside, "nft", "-f", "-"], input=_NAT, text=True, check=True)
-
-
-def _call(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
