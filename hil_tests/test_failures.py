@@ -141,19 +141,31 @@ def test_without_a_valid_mask_there_is_no_picture(node: Bench) -> None:
     node.traffic.wait_for("frame", since=mark, timeout_seconds=_SECONDS, that=lambda _: True)
 
 
-@pytest.mark.needs("watchdog", "console")
-def test_a_hung_system_is_reset(node: Bench) -> None:
+def _starts_anew(node: Bench, how: str, *, watchdog_us: int) -> None:
+    """Run the command `how`, which stops PID 1, and see the node go and come back by itself."""
     manager = "org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager"
-    node.command(f"busctl set-property {manager} RuntimeWatchdogUSec t {_WATCHDOG_US}")
+    node.command(f"busctl set-property {manager} RuntimeWatchdogUSec t {watchdog_us}")
     mark = node.traffic.count()
-    # systemd that crashes stands still, and everything else goes on but the watchdog.
-    node.command("kill -SEGV 1")
+    node.command(how)
     node.traffic.wait_for(
         "state", since=mark, timeout_seconds=_SECONDS, that=lambda heard: not _born(heard)
     )
     node.traffic.wait_for("state", since=mark, timeout_seconds=2 * _SECONDS, that=_born)
     node.strategy.started_anew()
     node.strategy.transition("provisioned")
+
+
+@pytest.mark.needs("watchdog", "console")
+def test_a_hung_system_is_reset(node: Bench) -> None:
+    # A frozen systemd stands still, and everything else goes on but the watchdog.
+    freeze = "echo 1 > /sys/fs/cgroup/init.scope/cgroup.freeze"
+    _starts_anew(node, freeze, watchdog_us=_WATCHDOG_US)
+
+
+@pytest.mark.needs("console")
+def test_a_crashed_systemd_starts_anew(node: Bench) -> None:
+    # By itself, not by the watchdog: one that crashes before it arms the watchdog has none.
+    _starts_anew(node, "kill -SEGV 1", watchdog_us=0)
 
 
 @pytest.mark.needs("clock", "power")

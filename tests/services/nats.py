@@ -6,10 +6,12 @@ import subprocess
 import threading
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from services.ports import free_port, wait_for_port
+from services.ports import free_ports, wait_for_port
 
 SERVERS = 3
 _POLLS = 300
@@ -35,10 +37,10 @@ class NatsCluster:
         self._program = program
         self._directory = directory
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self.ports = [free_port() for _ in range(SERVERS)]
-        self._monitors = [free_port() for _ in range(SERVERS)]
-        clients = [free_port() for _ in range(SERVERS)]
-        routes = [free_port() for _ in range(SERVERS)]
+        ports = iter(free_ports(4 * SERVERS))
+        self.ports, self._monitors, clients, routes = (
+            list(islice(ports, SERVERS)) for _ in range(4)
+        )
         self.urls = [f"mqtt://127.0.0.1:{port}" for port in self.ports]
         directory.mkdir(parents=True, exist_ok=True)
         for index in range(SERVERS):
@@ -60,22 +62,33 @@ mqtt {{
             )
 
     def __enter__(self) -> Self:
-        for index in range(SERVERS):
-            self.start(index)
-        self.wait_until_healthy()
+        with ExitStack() as on_failure:
+            on_failure.callback(self.close)
+            for index in range(SERVERS):
+                self.start(index)
+            self.wait_until_healthy()
+            on_failure.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill every member that runs."""
         for index in list(self._processes):
             self.kill(index)
 
     def start(self, index: int) -> None:
         """Start a member on the same ports and store; it joins by itself."""
-        with (self._directory / f"server-{index}.log").open("ab") as log:
+        with self._log(index).open("ab") as log:
             self._processes[index] = subprocess.Popen(
                 [self._program, "-c", str(self._file(index))], stdout=log, stderr=log
             )
-        wait_for_port(self.ports[index])
+        try:
+            wait_for_port(self.ports[index], attempts=_POLLS)
+        except TimeoutError as error:
+            told = self._log(index).read_text(errors="replace")[-2000:]
+            raise TimeoutError(f"member {index} does not serve MQTT; it said:\n{told}") from error
 
     def kill(self, index: int) -> None:
         """Kill a member with SIGKILL."""
@@ -123,6 +136,9 @@ mqtt {{
         except (urllib.error.URLError, OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
+
+    def _log(self, index: int) -> Path:
+        return self._directory / f"server-{index}.log"
 
     def _file(self, index: int) -> Path:
         return self._directory / f"server-{index}.conf"

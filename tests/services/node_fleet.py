@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from services.ports import free_port, wait_for_port
+from services.ports import free_ports, wait_for_port
 from services.releases import SITE, Signers, small_bundle
 
 from node.install.lay_down import lay_down
@@ -134,8 +134,8 @@ class NodeFleet:
         self.folder.mkdir(parents=True, exist_ok=True)
         first = self.bundle(1)
         self._key("user")
-        for number in range(self.count):
-            node = self._make(f"n{number}", first)
+        for number, port in enumerate(free_ports(self.count)):
+            node = self._make(f"n{number}", port, first)
             self.nodes[node.name] = node
         with ThreadPoolExecutor(max_workers=_STARTING) as pool:
             list(pool.map(FleetNode.start, self.nodes.values()))
@@ -173,11 +173,8 @@ class NodeFleet:
             f"--audit={folder / 'audit.jsonl'}",
         ]
 
-    def _make(self, name: str, first: Path) -> FleetNode:
-        folder, port = self.folder / name, free_port()
-        # Nobody listens yet on those of the others: one may be given again.
-        while port in {each.port for each in self.nodes.values()}:
-            port = free_port()
+    def _make(self, name: str, port: int, first: Path) -> FleetNode:
+        folder = self.folder / name
         for part in ("root", "etc", "var", "bin"):
             (folder / part).mkdir(parents=True)
         lay_down(first, folder / "root")
