@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from hil_tests.bench.lamp import read_lamp
+from hil_tests.bench.lamp import look_for
 from hil_tests.bench.protocols import HandsProtocol, HeatProtocol, UplinkProtocol
 from hil_tests.bench.run import Bench
 from hil_tests.bench.traffic import Heard
@@ -43,7 +43,7 @@ def test_an_uplink_that_comes_back_loses_nothing(node: Bench) -> None:
         )
         if "hands" in node.features:
             hands = node.target.get_driver(HandsProtocol)
-            assert read_lamp(hands.watch_lamp(7)) == "no-uplink"
+            assert look_for(hands, "no-uplink", seconds=7) == "no-uplink"
     finally:
         uplink.set_up(up=True)
     back = node.traffic.count()
@@ -131,7 +131,7 @@ def test_without_a_valid_mask_there_is_no_picture(node: Bench) -> None:
                 timeout_seconds=_SECONDS,
                 that=lambda heard: not heard.data()["running"],
             )
-        assert read_lamp(hands.watch_lamp(9)) == "no-camera"
+        assert look_for(hands, "no-camera", seconds=9) == "no-camera"
         assert "frame" not in {heard.kind for heard in node.traffic.since(mark)}
     finally:
         node.command(
