@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from hil_tests.bench.lamp import look_for, read_lamp
+from hil_tests.bench.lamp import read_lamp
 from hil_tests.bench.protocols import HandsProtocol
 from hil_tests.bench.run import NODE, Bench
 from node.messages import Identify, encode_command
@@ -52,7 +52,7 @@ def test_the_lamp_says_how_it_is(node: Bench, hands: HandsProtocol) -> None:
         timeout_seconds=120,
         that=lambda heard: bool(heard.data()["running"]),
     )
-    assert look_for(hands, "working", seconds=9) == "working"
+    assert read_lamp(hands.watch_lamp(9)) == "working"
     mark = node.traffic.count()
     node.traffic.command(NODE, encode_command(Identify(id="lamp", seconds=8)))
     node.traffic.wait_for("reply", since=mark, timeout_seconds=120, that=lambda _: True)

@@ -1,14 +1,13 @@
-"""Reads a lamp as a technician does: by how often it blinks between two pauses."""
+"""Reads a lamp as a technician does: by how often it blinks between two pauses. Pure."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from hil_tests.bench.protocols import HandsProtocol, Look
+from hil_tests.bench.protocols import Look
 
 _PAUSE_SECONDS = 0.9
 _STEADY_SECONDS = 1.5
 _SLOW_SECONDS = 0.3
-_LOOKS_MAX = 5
 _BY_BLINKS = {1: "not-provisioned", 2: "no-uplink", 3: "no-camera"}
 
 
@@ -26,19 +25,6 @@ def read_lamp(looks: Sequence[Look]) -> str:
         return "working"
     median_seconds = sorted(seconds for _, seconds in runs)[len(runs) // 2]
     return "booting" if median_seconds >= _SLOW_SECONDS else "identify"
-
-
-def look_for(hands: HandsProtocol, status: str, *, seconds: float) -> str:
-    """Look for some seconds, and again until `status` is shown; return what was shown last.
-
-    A lamp may change amid a look, and an emulated board may stand still amid one.
-    """
-    shown = ""
-    for _ in range(_LOOKS_MAX):
-        shown = read_lamp(hands.watch_lamp(seconds))
-        if shown == status:
-            break
-    return shown
 
 
 def _runs(looks: Sequence[Look]) -> Iterator[tuple[bool, float]]:

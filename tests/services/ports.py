@@ -1,5 +1,6 @@
 """Finds free ports on loopback, so that services of several tests stand side by side."""
 
+import errno
 import secrets
 import socket
 import threading
@@ -23,7 +24,9 @@ def free_ports(count: int) -> list[int]:
             port = secrets.choice(_PORTS)
             try:
                 probes.enter_context(socket.create_server(("127.0.0.1", port)))
-            except OSError:
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
                 continue
             ports.append(port)
     return ports
