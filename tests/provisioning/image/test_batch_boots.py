@@ -4,24 +4,21 @@ The image is our own, and the cards are as `simpul flash` made them but for one 
 Everything asked of a node is asked over SSH, by the key that the flasher put on its card.
 """
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
-from services.booted_nodes import Booted, booted, outcome, write_inventory, write_playbook
+from services.booted_nodes import Booted, outcome
+from services.desk import CARD_BYTES, Desk, open_desk
 from services.flash_batches import differing_ranges, is_bootable
-from services.flashed import Station
-from services.loop_cards import loop_card, needs_loop
-from services.mosquitto import Mosquitto, mosquitto_program
-from services.office import Office
+from services.loop_cards import needs_loop
+from services.mosquitto import mosquitto_program
 
 from provisioning.authority import ssh
 from provisioning.authority.authority import Authority
@@ -30,7 +27,6 @@ from provisioning.enrol.enrol import Request, sign
 from provisioning.flash.source import open_source
 from provisioning.image.boot.fat_files import read_file, write_files
 from provisioning.image.boot.partitions import read_partitions
-from provisioning.image.boot.qemu import BROKER_ADDRESS
 from provisioning.image.describe import Description
 from provisioning.inventory import Node
 from provisioning.register import now_text
@@ -50,7 +46,6 @@ NAMES = (
     "taman-bunga",
     "terminal",
 )
-CARD_BYTES = 4 * 2**30  # a power of two, as cards are
 SELECT, BOOT_A = 1, 2
 ABREAST = 2  # boards under power at once, as two processors bear
 SEED_FILES = ("user-data", "meta-data", "network-config")
@@ -69,58 +64,14 @@ class Identity:
     enrolled_s: float
 
 
-class Desk:
-    """A station with our image, its broker, and the cards that it has flashed."""
-
-    def __init__(self, office: Office, broker: Mosquitto, station: Station, image: Path) -> None:
-        self.office = office
-        self.broker = broker
-        self.station = station
-        self.image = image
-
-    @property
-    def authority(self) -> Authority:
-        return self.station.authority
-
-    def card(self, name: str) -> Path:
-        return self.office.folder / f"{name}.card"
-
-    def flash(self, names: tuple[str, ...]) -> list[dict[str, object]]:
-        """Flash a card for each, all at once, by the command; return what it says of them."""
-        with ExitStack() as stack:
-            cards = [stack.enter_context(loop_card(self.card(name), CARD_BYTES)) for name in names]
-            words = [f"--device={card.path}" for card in cards]
-            words += [f"--confirm={card.token}" for card in cards]
-            done = self.office.simpul(
-                *("flash", *names, "--image", self.image, "--allow-loop", "--json", *words),
-                timeout_s=1200,
-            )
-        assert done.returncode == 0, done.stderr
-        told: list[dict[str, object]] = json.loads(done.stdout)
-        return told
-
-    def boot(self, name: str, card: Path | None = None) -> AbstractContextManager[Booted]:
-        """Switch on a board with the node's card, or a copy of it."""
-        return booted(
-            card or self.card(name),
-            name,
-            broker=self.broker,
-            authority=self.authority,
-            key=self.station.key,
-        )
-
-
 @pytest.fixture
 def desk(
     built: tuple[Path, Description], authority: Authority, passphrase: bytes, tmp_path: Path
 ) -> Iterator[Desk]:
     folder, description = built
-    write_inventory(tmp_path, NAMES)
-    office = Office(tmp_path, passphrase, names=("127.0.0.1", BROKER_ADDRESS))
-    station = Station(authority, passphrase, tmp_path)
-    with office.broker() as broker:
-        write_playbook(tmp_path, broker)
-        yield Desk(office, broker, station, folder / description.compressed.name)
+    image = folder / description.compressed.name
+    with open_desk(tmp_path, authority, passphrase, names=NAMES, image=image) as desk:
+        yield desk
 
 
 def check_card(card: Path, plain: Path, map_file: Path, seed: range) -> None:
