@@ -4,6 +4,7 @@ The host is believed by its pinned key only: there is no trust on first use.
 """
 
 import base64
+import logging
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -133,6 +134,8 @@ def connected(way: Way) -> Iterator[FabricSession]:
 @contextmanager
 def opened(way: Way) -> Iterator[Connection]:
     """Open a connection to the node, known by its pinned keys. Raises UnreachableError."""
+    # Its thread would print a trace of what is raised here as well.
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     options: dict[str, object] = {"allow_agent": not way.identity_file, "look_for_keys": False}
     if way.identity_file:
         options["key_filename"] = way.identity_file
