@@ -13,7 +13,11 @@ def test_a_node_that_hangs_up_leaves_no_trace_on_the_terminal(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as node:
-        hangs_up = threading.Thread(target=lambda: node.accept()[0].close())
+
+        def hang_up() -> None:
+            node.accept()[0].close()
+
+        hangs_up = threading.Thread(target=hang_up)
         hangs_up.start()
         way = Way(host="127.0.0.1", port=node.getsockname()[1])
         with pytest.raises(UnreachableError, match=r"^127\.0\.0\.1: .*banner"), opened(way):
