@@ -5,12 +5,14 @@ for nobody reaches a system that does not boot. May be called again: a node is a
 runs, so a turn that was cut off is taken up where it stands.
 """
 
+import re
 import shlex
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from fabric import Connection
+from fabric.runners import Result
 from msgspec import Struct
 
 from provisioning.update.errors import NodeError, PutOffError, UnreachableError
@@ -25,6 +27,8 @@ _ASK_TIMEOUT_S = 60
 _INSTALL_TIMEOUT_S = 3600
 _RETRY_S = 5.0
 _SAID_CHARACTERS_MAX = 500
+# `rauc install` says why on standard output; on standard error it says only that it failed.
+_WHY = re.compile(r"^LastError: (.+)$", re.MULTILINE)
 # One line each: version, this start of it, whether it is on trial, how its agent is.
 _LOOK = f"""
 [ -x {_PROGRAMS}/os-update ] || exit 3
@@ -127,8 +131,14 @@ def _order(connection: Connection, source: str) -> None:
     with suppress(UnreachableError):  # it went down faster than it answered
         done = answer(connection, command, _INSTALL_TIMEOUT_S)
         if done.failed:
-            said = done.stderr.strip() or done.stdout.strip()
-            raise NodeError(f"refuses it, and runs on: {said[-_SAID_CHARACTERS_MAX:]}")
+            raise NodeError(f"refuses it, and runs on: {_reason(done)}")
+
+
+def _reason(done: Result) -> str:
+    why = _WHY.search(done.stdout)
+    said = done.stderr.strip() or done.stdout.strip()
+    words = f"{why[1]}. {said}" if why else said
+    return words[-_SAID_CHARACTERS_MAX:]
 
 
 def _await(way: Way, before: System, orders: OsOrders) -> Entry:

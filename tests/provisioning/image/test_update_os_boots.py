@@ -128,7 +128,7 @@ def test_a_good_system_is_kept_and_others_are_not(desk: Desk, images: Path, serv
         assert node.ask_certified("ls", "/var/lib/simpul").find("raucb") < 0
         code, state, why = update_os(desk, node, images / f"{OLD}.raucb", streamed)
         assert (code, state) == (3, "failed")
-        assert "refuses it, and runs on" in why
+        assert "refuses it, and runs on: Version mismatch" in why
         assert runs(node) == [GOOD, "b"]
         ended = update_os(desk, node, images / f"{SICK}.raucb", streamed)
         assert ended == (3, "rolled-back", f"runs {GOOD} again: {SICK} did not prove itself")

@@ -32,7 +32,10 @@ OS_UPDATE = """#!/bin/sh
 set -eu
 state=/var/lib/simpul
 case "$(cat $state/plan)" in
-    refuses) echo "the bundle is damaged: fetch it again" >&2; exit 1 ;;
+    refuses)
+        printf '100%% Installing failed.\nLastError: signature verification failed\nidle\n'
+        echo "Installing failed" >&2
+        exit 1 ;;
     keeps) sha256sum < "$1" > $state/got; echo @new@ > $state/version; : > $state/trial ;;
     vanishes) : > $state/off ;;
 esac
@@ -158,7 +161,7 @@ def test_a_fleet_gets_a_new_system(
 
 
 BAD = {
-    "refuses": ("failed", "refuses it, and runs on: the bundle is damaged"),
+    "refuses": ("failed", "refuses it, and runs on: signature verification failed"),
     "goes back": ("rolled-back", f"runs {OLD} again: {NEW} did not prove itself"),
     "vanishes": ("unreachable", "not met again"),
 }
