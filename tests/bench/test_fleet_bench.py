@@ -105,6 +105,7 @@ def test_ours(
     tell(f"ours, {'in waves' if shares else 'one node, then all'}", cost.spent)
 
 
+@pytest.mark.usefixtures("watched")
 def test_the_command(fleet: NodeFleet, tmp_path: Path) -> None:
     """The whole program as a fleet keeper starts it, for its memory."""
     options = fleet.station(tmp_path, Register(tmp_path / "register.db"))
