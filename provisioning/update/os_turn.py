@@ -135,10 +135,9 @@ def _order(connection: Connection, source: str) -> None:
 
 
 def _reason(done: Result) -> str:
+    said = (done.stderr.strip() or done.stdout.strip())[-_SAID_CHARACTERS_MAX:]
     why = _WHY.search(done.stdout)
-    said = done.stderr.strip() or done.stdout.strip()
-    words = f"{why[1]}. {said}" if why else said
-    return words[-_SAID_CHARACTERS_MAX:]
+    return f"{why[1]}. {said}" if why else said
 
 
 def _await(way: Way, before: System, orders: OsOrders) -> Entry:
