@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from provisioning.image.native import gather, needs_loan
 from provisioning.image.order import PROJECT, Made, Order
 from provisioning.image.pack import Identity, Packing, pack
 from provisioning.image.products import write_products
+from provisioning.image.room import own_room
 from provisioning.image.stack import Stack, resolve
 from provisioning.image.stages import Builder, build_root, built_already, plan
 from provisioning.image.steps import Steps
@@ -36,12 +36,10 @@ def build_image(order: Order, show: Callable[[str], None]) -> Path:
     ensure_arm64()
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or stack.flavour.epoch_seconds)
     steps = Steps(order.output / f"{order.name}.logs", show)
-    order.cache.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(prefix="build-", dir=order.cache) as name,
+        own_room(order.cache) as room,
         ThreadPoolExecutor(1) as beside,
     ):
-        room = Path(name)
         room.chmod(0o755)  # an unprivileged build enters it under another user id
         has_agent = any(each.layer.agent for each in stack.layers)
         lines = beside.submit(_lgpio, stack, steps, order) if has_agent else None
