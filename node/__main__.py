@@ -1,27 +1,16 @@
-"""The command `simpul-node`, and the composition root: the only place that picks adapters."""
+"""The command `simpul-node`: each of its parts is loaded only when it is asked for."""
 
 import argparse
-import json
 import logging
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from node.agent import Agent
-from node.board.adapters import lines_of, parse_board
-from node.board.lamp import show_until
-from node.board.source import BoardSource
-from node.board.status import Condition, Status
-from node.clock import SystemClock
 from node.errors import SettingsError
-from node.health.machine import Machine
-from node.health.source import HealthSource
 from node.messages import SimpulError
 from node.settings import NodeSettings
 from node.settings_file import load_settings
-from node.source import Source
+from node.stop import stop_on_signal
 
 _DEFAULT_FILE = Path("/etc/simpul/node.toml")
 _EXIT_FAILED = 1
@@ -66,7 +55,9 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     _add_install(
         commands.add_parser("install", help="Install, confirm or take back a release."), words
     )
-    _add_lamp(commands.add_parser("lamp", help="Show one pattern on the lamp, without an agent."))
+    _add_lamp(
+        commands.add_parser("lamp", help="Show one pattern on the lamp, without an agent."), words
+    )
     return parser
 
 
@@ -90,14 +81,19 @@ def _add_enrol(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_install(parser: argparse.ArgumentParser, words: list[str]) -> None:
-    if words[:1] == ["install"]:
-        from node.install.command import add_arguments, run  # noqa: PLC0415 - not in the agent
+    if words[:1] != ["install"]:
+        return
+    from node.install.command import add_arguments, run  # noqa: PLC0415 - not in the agent
 
-        add_arguments(parser)
-        parser.set_defaults(command=run)
+    add_arguments(parser)
+    parser.set_defaults(command=run)
 
 
-def _add_lamp(parser: argparse.ArgumentParser) -> None:
+def _add_lamp(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    if words[:1] != ["lamp"]:
+        return
+    from node.board.status import Status  # noqa: PLC0415 - only this command needs it
+
     parser.set_defaults(command=_lamp)
     parser.add_argument("status", choices=[each.words for each in Status])
     parser.add_argument("--pin", type=int, required=True, help="GPIO of the lamp, 2 to 27.")
@@ -106,69 +102,10 @@ def _add_lamp(parser: argparse.ArgumentParser) -> None:
 
 
 def _agent(options: argparse.Namespace) -> int:
-    settings = load_settings(options.config)
-    clock = SystemClock()
-    stop = _stop_on_signal()
+    from node.run import run_agent  # noqa: PLC0415 - a tenth of a second that no other command needs
 
-    from node.uplink.paho_link import PahoLink  # noqa: PLC0415 - an adapter, chosen here
-
-    agent = Agent(
-        settings,
-        make_link=lambda: PahoLink(settings.uplink, client_id=settings.node.name),
-        clock=clock,
-    )
-    sources, snapshot = _sources(settings, options.config, agent, clock)
-    identify = None
-    if settings.board.adapter != "none":
-        board = _board(settings, agent, clock)
-        sources.append(board)
-        identify = board.identify if settings.board.lamp_pin is not None else None
-    agent.run(sources, stop, snapshot=snapshot, identify=identify)
+    run_agent(load_settings(options.config), options.config, stop_on_signal())
     return 0
-
-
-def _stop_on_signal() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
-
-
-def _board(settings: NodeSettings, agent: Agent, clock: SystemClock) -> BoardSource:
-    def condition() -> Condition:
-        return Condition(
-            connected=agent.connected,
-            ever_connected=agent.ever_connected,
-            camera_fails=agent.failing("camera"),
-        )
-
-    return BoardSource(lines_of(settings.board), condition=condition, clock=clock)
-
-
-def _sources(
-    settings: NodeSettings, config: Path, agent: Agent, clock: SystemClock
-) -> tuple[list[Source], Callable[[], None] | None]:
-    machine = Machine(
-        root=Path(settings.health.root_directory),
-        state_directory=Path(settings.node.state_directory),
-        clock=clock,
-    )
-    interval_seconds = settings.health.measure_interval_seconds
-    sources: list[Source] = [
-        HealthSource(machine, measure_interval_seconds=interval_seconds, extra=(agent.figures,))
-    ]
-    snapshot = None
-    if settings.hotspot.adapter != "none":
-        from node.hotspot.source import HotspotSource, open_radio  # noqa: PLC0415 - chosen here
-
-        sources.append(HotspotSource(settings.hotspot, open_radio(settings, clock), clock=clock))
-    if settings.camera.adapter != "none":
-        from node.camera.source import CameraSource, camera_command  # noqa: PLC0415 - chosen here
-
-        camera = CameraSource(settings.camera, camera_command(config), clock=clock)
-        sources.append(camera)
-        snapshot = camera.snapshot
-    return sources, snapshot
 
 
 def _camera(options: argparse.Namespace) -> int:
@@ -201,10 +138,14 @@ def _enrol(options: argparse.Namespace) -> int:
 
 def _lamp(options: argparse.Namespace) -> int:
     values = {"lamp_pin": options.pin, "chip": options.chip, "lamp_active_low": options.active_low}
+    from node.board.adapters import lines_of, parse_board  # noqa: PLC0415 - only this command needs it
+    from node.board.lamp import show_until  # noqa: PLC0415 - as above
+    from node.board.status import Status  # noqa: PLC0415 - as above
+    from node.clock import SystemClock  # noqa: PLC0415 - as above
+
     board = parse_board({"adapter": "gpiozero", **values})
     status = next(each for each in Status if each.words == options.status)
-    stop = _stop_on_signal()
-    show_until(lines_of(board)(lambda: None), status, stop, SystemClock())
+    show_until(lines_of(board)(lambda: None), status, stop_on_signal(), SystemClock())
     return 0
 
 
@@ -217,7 +158,9 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _schema(_options: argparse.Namespace) -> int:
-    import msgspec  # noqa: PLC0415 - only this command needs it
+    import json  # noqa: PLC0415 - only this command needs it
+
+    import msgspec  # noqa: PLC0415 - as above
 
     print(json.dumps(msgspec.json.schema(NodeSettings), indent=2))  # noqa: T201 - as above
     return 0

@@ -7,21 +7,19 @@ Unless it is 4, what ran before still runs.
 
 import argparse
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 
 import msgspec
 
 from node.install.errors import BundleError, BusyError, InstallError, TrustError, UnfitError
 from node.install.fetch import discard, fetch
-from node.install.follow import Follower
 from node.install.lock import held
 from node.install.machine import Machine, Outcome, Wishes, machine_at
 from node.install.steps import at_hand, confirm, install, resume, rollback, show
 from node.messages import SimpulError
 from node.settings_file import load_settings
+from node.stop import stop_on_signal
 
 _EXIT_FAILED = 1
 _EXIT_REFUSED = 3
@@ -92,19 +90,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _follow(machine: Machine) -> int:
+    from node.install.follow import Follower  # noqa: PLC0415 - only this order needs it
     from node.uplink.paho_link import PahoLink  # noqa: PLC0415 - an adapter, chosen here
 
     settings = load_settings(machine.places.settings)
     name, uplink = settings.node.name, settings.uplink
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     Follower(
         name,
         uplink,
         lambda: PahoLink(uplink, client_id=f"{name}-releases"),
         machine.places.home,
-    ).run(stop)
+    ).run(stop_on_signal())
     return 0
 
 

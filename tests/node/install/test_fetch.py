@@ -10,7 +10,7 @@ from services.http_files import BreakingLink, serving
 from services.papers import make_authority, make_certificate
 from services.ports import free_port, wait_for_port
 
-from node.install import fetch as fetching
+from node.install import download
 from node.install.errors import FetchError
 from node.install.fetch import discard, fetch
 
@@ -28,7 +28,7 @@ def server(tmp_path: Path) -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(download, "_PAUSE_S", 0.01)
 
 
 def linked(server: int, *limits: int) -> BreakingLink:
@@ -135,6 +135,6 @@ def test_failures_are_explained(server: int, tmp_path: Path) -> None:
 def test_more_than_a_bundle_can_be_is_refused(
     server: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetching, "_BUNDLE_BYTES_MAX", 1000)
+    monkeypatch.setattr(download, "_BUNDLE_BYTES_MAX", 1000)
     with pytest.raises(FetchError, match="more than 1000 bytes; refused"):
         fetch(f"http://127.0.0.1:{server}/a.bundle", tmp_path / "incoming")
