@@ -13,7 +13,6 @@ from node.health.machine import Machine
 from node.health.source import HealthSource
 from node.settings import NodeSettings
 from node.source import Source
-from node.uplink.paho_link import PahoLink
 
 
 def run_agent(settings: NodeSettings, config: Path, stop: threading.Event) -> None:
@@ -21,6 +20,8 @@ def run_agent(settings: NodeSettings, config: Path, stop: threading.Event) -> No
 
     Raises SimpulError.
     """
+    from node.uplink.paho_link import PahoLink  # noqa: PLC0415 - an adapter, chosen here
+
     clock = SystemClock()
     agent = Agent(
         settings,
