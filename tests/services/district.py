@@ -1,6 +1,7 @@
 """Runs a hub and any number of nodes on one LAN: each a stock Debian under its own systemd."""
 
 from pathlib import Path
+from typing import Self
 
 from services.cabled import Cabled
 from services.debian_server import server_root
@@ -10,6 +11,8 @@ from services.provisioned import HUB, Station
 HUB_ADDRESS = "192.168.7.10"
 _STATION_ADDRESS = "192.168.7.1"
 _FIRST_HOST = 20
+_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+_INOTIFY_EACH = 32
 
 
 def _inventory(addresses: dict[str, str]) -> str:
@@ -37,6 +40,7 @@ class District(Cabled):
         """Everything is below `folder`; the nodes are named n0, n1 ..."""
         self.nodes = {f"n{at}": f"192.168.7.{_FIRST_HOST + at}" for at in range(count)}
         self.station = Station(folder / "station")
+        self._inotify_before = ""
         addresses = {HUB: HUB_ADDRESS, **self.nodes}
         room = self.station.folder
         (room / "inventory.ini").write_text(_inventory(self.nodes))
@@ -49,11 +53,28 @@ class District(Cabled):
             (room / "masks" / f"{name}.toml").write_text("nothing_to_mask = true\n")
         super().__init__(
             {
-                name: NamespacedSystem(server_root(), folder / name, prepare=self.station.prepare)
+                name: NamespacedSystem(
+                    server_root(),
+                    folder / name,
+                    prepare=self.station.prepare,
+                    disk=folder / name / "disk",
+                )
                 for name in addresses
             }
         )
         self._addresses = addresses
+
+    def __enter__(self) -> Self:
+        # Each systemd takes a few, and all of them are one user here: inotify(7).
+        self._inotify_before = _INOTIFY.read_text()
+        wanted = max(int(self._inotify_before), _INOTIFY_EACH * len(self.systems))
+        _INOTIFY.write_text(str(wanted))
+        return super().__enter__()
+
+    def close(self) -> None:
+        """Kill the systems."""
+        super().close()
+        _INOTIFY.write_text(self._inotify_before)
 
     def _variables(self, name: str) -> str:
         here = "{{ inventory_dir }}"

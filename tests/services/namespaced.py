@@ -1,7 +1,7 @@
 """Runs a Debian root under its own systemd in namespaces: a machine at this one's own speed.
 
 It has its own processes, network, users' files and services; only the kernel is shared, of which it
-can change nothing (see start_system). What it writes is in memory and gone with it.
+can change nothing (see start_system). What it writes is gone with it.
 """
 
 import os
@@ -29,10 +29,14 @@ def why_no_namespaces() -> str:
 class NamespacedSystem:
     """One system; it runs within the `with` block."""
 
-    def __init__(self, root: Path, folder: Path, *, prepare: str) -> None:
-        """`root` is left as it is; `prepare` (sh) runs in the new root's folder before its init."""
+    def __init__(self, root: Path, folder: Path, *, prepare: str, disk: Path | None = None) -> None:
+        """`root` is left as it is; `prepare` (sh) runs in the new root's folder before its init.
+
+        What it writes is kept in memory or, where there are many, in the folder `disk`.
+        """
         self._root = root
         self._folder = folder
+        self._disk = disk
         self._group = f"simpul-{secrets.token_hex(4)}"
         self._process: subprocess.Popen[bytes] | None = None
         self.pid = 0
@@ -44,7 +48,7 @@ class NamespacedSystem:
         with (self._folder / "console").open("wb") as console:
             self._process = subprocess.Popen(
                 ["unshare", "--mount", "sh", str(_START), str(self._root), str(machine),
-                 str(self._folder / "prepare"), self._group],
+                 str(self._folder / "prepare"), str(self._disk or ""), self._group],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console,
             )  # fmt: skip
         try:
@@ -87,6 +91,8 @@ class NamespacedSystem:
         )
         words = ["unshare", "--mount", "sh", "-c", script, "sh", str(self._folder / "machine")]
         subprocess.run([*words, self._group], check=True)
+        if self._disk:
+            shutil.rmtree(self._disk)
 
     def _started(self) -> bool:
         assert self._process is not None
