@@ -63,12 +63,15 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def images(directory: Path) -> Callable[[int], CardImage]:
-    """Return a maker of images by their mapped MiB; each is made once."""
+    """Return a maker of images by their mapped MiB; the last one is kept, as memory is short."""
     pool = _programs()
     made: dict[int, CardImage] = {}
 
     def image(mapped_mib: int) -> CardImage:
         if mapped_mib not in made:
+            for other in made:
+                shutil.rmtree(directory / f"image-{other}")
+            made.clear()
             made[mapped_mib] = _make_image(directory / f"image-{mapped_mib}", pool, mapped_mib)
         return made[mapped_mib]
 
