@@ -137,12 +137,12 @@ def _enrol(options: argparse.Namespace) -> int:
 
 
 def _lamp(options: argparse.Namespace) -> int:
-    values = {"lamp_pin": options.pin, "chip": options.chip, "lamp_active_low": options.active_low}
     from node.board.adapters import lines_of, parse_board  # noqa: PLC0415 - only this command needs it
     from node.board.lamp import show_until  # noqa: PLC0415 - as above
     from node.board.status import Status  # noqa: PLC0415 - as above
     from node.clock import SystemClock  # noqa: PLC0415 - as above
 
+    values = {"lamp_pin": options.pin, "chip": options.chip, "lamp_active_low": options.active_low}
     board = parse_board({"adapter": "gpiozero", **values})
     status = next(each for each in Status if each.words == options.status)
     show_until(lines_of(board)(lambda: None), status, stop_on_signal(), SystemClock())
