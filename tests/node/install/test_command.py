@@ -124,12 +124,27 @@ def test_usage(words: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_the_agent_does_not_carry_the_installer() -> None:
-    program = "import sys, node.__main__; print([m for m in sys.modules if 'node.install' in m])"
+def loaded_by(program: str) -> set[str]:
+    """Return the modules that Python has loaded once it has run `program`."""
+    listed = f"import sys; {program}; print(*sys.modules, file=sys.stderr)"
     done = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+        [sys.executable, "-c", listed], check=True, capture_output=True, text=True
     )
-    assert done.stdout.strip() == "[]"
+    return {*done.stderr.split()}
+
+
+def test_the_agent_does_not_carry_the_installer() -> None:
+    modules = loaded_by("import node.__main__, node.run")
+    assert "node.agent" in modules
+    assert not {each for each in modules if each.startswith("node.install")}
+
+
+def test_the_installer_does_not_carry_the_agent(tmp_path: Path) -> None:
+    """An update starts it four times on a small computer."""
+    words = ["install", "status", "--json", f"--root={tmp_path}"]
+    modules = loaded_by(f"from node.__main__ import main; main({words!r})")
+    assert "node.install.steps" in modules
+    assert not modules & {"node.agent", "paho", "urllib.request", "importlib.metadata"}
 
 
 @pytest.fixture
