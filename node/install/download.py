@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from node.install.errors import FetchError
-from node.install.fetch import tag_of
+from node.install.places import tag_of
 
 _CHUNK_BYTES = 256 * 1024
 _BUNDLE_BYTES_MAX = 2 * 2**30

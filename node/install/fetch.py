@@ -4,6 +4,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from node.install.errors import FetchError
+from node.install.places import tag_of
 
 
 def fetch(source: str, incoming: Path, *, ca: Path | None = None) -> Path:
@@ -28,8 +29,3 @@ def discard(fetched: Path, incoming: Path) -> None:
     if fetched.parent == incoming:
         fetched.unlink(missing_ok=True)
         tag_of(fetched).unlink(missing_ok=True)
-
-
-def tag_of(file: Path) -> Path:
-    """Return where the ETag of what was downloaded to `file` is kept."""
-    return file.with_suffix(".etag")
