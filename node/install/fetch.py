@@ -13,12 +13,15 @@ def fetch(source: str, incoming: Path, *, ca: Path | None = None) -> Path:
     A download that broke is resumed (RFC 9110, section 14), in this call and the next. `ca` holds
     certificates (PEM) that the server is checked against. Raises FetchError.
     """
-    scheme = urlsplit(source).scheme
-    if scheme in {"http", "https"}:
-        from node.install.download import download  # noqa: PLC0415 - most orders need no HTTP
+    try:
+        parts = urlsplit(source)
+        if parts.scheme in {"http", "https"}:
+            from node.install.download import download  # noqa: PLC0415 - most orders need no HTTP
 
-        return download(source, incoming, ca)
-    file = Path(urlsplit(source).path) if scheme == "file" else Path(source)
+            return download(source, incoming, ca)
+    except ValueError as error:  # also a name of a host that cannot be one
+        raise FetchError(f"{source}: no address of http or https: {error}") from error
+    file = Path(parts.path) if parts.scheme == "file" else Path(source)
     if not file.is_file():
         raise FetchError(f"{source}: no such file, nor an address of http or https")
     return file

@@ -28,7 +28,10 @@ _log = logging.getLogger(__name__)
 
 
 class Follower:
-    """Hears notices over one link after the other; one is carried out at a time, and once."""
+    """Hears notices over one link after the other; one is carried out at a time, and once.
+
+    How the node stands is told at any time, also while it installs.
+    """
 
     def __init__(
         self, node: str, uplink: Uplink, make_link: Callable[[], Link], home: Path
@@ -88,14 +91,14 @@ class Follower:
             notice = decode_notice(payload)
             if notice.id == self._last():
                 return
-            if self._busy:
+            if self._busy and notice.do != "status":
                 self._reports.append(Report(id=notice.id, problem="another notice is carried out"))
                 return
             replace_file(self._done, notice.id.encode())
         except (InstallError, OSError) as error:
             _log.warning("notice refused: %s", str(error)[:_SAID_CHARACTERS_MAX])
             return
-        self._busy = True
+        self._busy = self._busy or notice.do != "status"
         threading.Thread(target=self._carry_out, args=(notice,), daemon=True).start()
 
     def _last(self) -> str:
@@ -107,7 +110,8 @@ class Follower:
     def _carry_out(self, notice: Notice) -> None:
         _log.info("notice %s: %s %s", notice.id, notice.do, notice.release[:12])
         report = self._called(notice)
-        self._busy = False
+        if notice.do != "status":
+            self._busy = False
         self._reports.append(report)
         if self._link is not None:
             self._link.wake()

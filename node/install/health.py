@@ -2,30 +2,39 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 from msgspec import Struct
 
 from node.install.service import Pulse, Service
+from node.messages import Camera, Wifi, decode_data
+from node.outbox.batch import unpack
 
 _LOOK_S = 0.5
 _SILENT_MAX_S = 10.0  # the agent tells its watchdog every second
 _HANG_SHOWS_S = _SILENT_MAX_S + 2 * _LOOK_S
+_ROWS_MAX = 120  # far more than lie between two measurements of one kind
 _NEWEST = """
-SELECT boot, EXISTS (
-  SELECT 1 FROM (SELECT boot AS run, sent FROM batch ORDER BY id DESC LIMIT 20)
-  WHERE run = boot AND sent)
-FROM batch ORDER BY id DESC LIMIT 1
+SELECT batch.boot, batch.sent, body.body FROM batch JOIN body USING (id)
+WHERE batch.boot = (SELECT boot FROM batch ORDER BY id DESC LIMIT 1)
+ORDER BY batch.id DESC LIMIT ?
 """
+_SENT_AMONG = 20
 
 
 class Output(Struct, frozen=True):
-    """What the agent brought about: the run that wrote last, and whether a broker took of it."""
+    """What the agent brought about: the run that wrote last, and whether a broker took of it.
+
+    `frames` and `beacons` are what it measured last of its camera and of its access point; None
+    where it measured neither.
+    """
 
     run: str
     delivered: bool
+    frames: bool | None = None
+    beacons: bool | None = None
 
 
 def output_of(outbox: Path) -> Output | None:
@@ -35,17 +44,37 @@ def output_of(outbox: Path) -> Output | None:
     """
     try:
         with closing(sqlite3.connect(f"file:{outbox}?mode=ro", uri=True, timeout=5)) as opened:
-            row = opened.execute(_NEWEST).fetchone()
-    except sqlite3.Error:
+            rows = opened.execute(_NEWEST, (_ROWS_MAX,)).fetchall()
+        frames, beacons = _measured(body for _, _, body in rows)
+    except (sqlite3.Error, ValueError):
         return None
-    return Output(row[0], bool(row[1])) if row else Output("", delivered=False)
+    run = rows[0][0] if rows else ""
+    return Output(run, any(sent for _, sent, _ in rows[:_SENT_AMONG]), frames, beacons)
+
+
+def _measured(bodies: Iterable[bytes]) -> tuple[bool | None, bool | None]:
+    """Return whether the camera ran and the access point was up, by the newest that tells.
+
+    Raises ValueError.
+    """
+    frames: bool | None = None
+    beacons: bool | None = None
+    for body in bodies:
+        for envelope in reversed(unpack(body)):
+            if frames is None and envelope.kind == "camera":
+                frames = decode_data(envelope, Camera).running
+            elif beacons is None and envelope.kind == "wifi":
+                beacons = decode_data(envelope, Wifi).up
+        if None not in {frames, beacons}:
+            break
+    return frames, beacons
 
 
 class Watch(Struct, frozen=True, kw_only=True):
     """How a started release is judged.
 
     It may not stumble for `soak_s`; it has `patience_s` more to measure again, and to reach a
-    broker if the release `before` did.
+    broker, take frames and beacon if the release `before` did.
     """
 
     service: Service
@@ -86,8 +115,17 @@ class Watch(Struct, frozen=True, kw_only=True):
             return
         if after.run == (self.before.run if self.before else ""):
             yield "the agent records nothing"
-        elif self.before and self.before.delivered and not after.delivered:
-            yield "the agent reaches no broker, though the last release did"
+        elif self.before:
+            yield from _lost(self.before, after)
+
+
+def _lost(before: Output, after: Output) -> Iterator[str]:
+    if before.delivered and not after.delivered:
+        yield "the agent reaches no broker, though the last release did"
+    if before.frames and not after.frames:
+        yield "its camera gives no frames, though it did under the last release"
+    if before.beacons and not after.beacons:
+        yield "its access point is not up, though it was under the last release"
 
 
 def _stumbled(first: Pulse, now: Pulse) -> str:

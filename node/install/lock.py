@@ -14,10 +14,13 @@ _POLL_S = 0.2
 
 @contextmanager
 def held(lock: Path, *, wait_s: float = 0.0) -> Iterator[None]:
-    """Hold `lock` (flock(2)). Raises BusyError when another holds it for longer than `wait_s`."""
+    """Hold `lock` (flock(2)). Raises BusyError when another holds it for longer than `wait_s`.
+
+    A moment is waited in any case: whoever looks whether it is held holds it for that long.
+    """
     lock.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    end_s = time.monotonic() + wait_s
+    end_s = time.monotonic() + max(wait_s, 2 * _POLL_S)
     try:
         while not _taken(handle):
             if time.monotonic() >= end_s:

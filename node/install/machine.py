@@ -55,14 +55,17 @@ class Standing(Outcome, frozen=True, kw_only=True):
     """How a node stands, for those who decide from afar.
 
     `active`: the agent's service runs; `restarts`: how often it had to be started again by itself;
-    `delivers`: its last run brought something to a broker. Each is None where it cannot be told.
-    `busy`: an installer is at work, so all of this will change. `platform` and `python` say which
-    bundles are for this node.
+    `delivers`: its last run brought something to a broker; `frames` and `beacons`: its camera and
+    its access point ran when it last measured them. Each is None where it cannot be told.
+    `busy`: an installer is at work or has to finish what one left half done, so all of this will
+    change. `platform` and `python` say which bundles are for this node.
     """
 
     active: bool | None = None
     restarts: int | None = None
     delivers: bool | None = None
+    frames: bool | None = None
+    beacons: bool | None = None
     platform: str = ""
     python: str = ""
     counter: int = 0

@@ -23,7 +23,7 @@ from node.install.service import RESTART_MAX_S, Service
 from node.install.settle import collect, follow, revert, settle
 from node.install.signatures import read_trust, verify
 from node.install.state import State, read_state, write_state
-from node.install.tree import lay_tree
+from node.install.tree import broken_files, lay_tree, mend_tree
 
 _SLACK_S = 2.0
 
@@ -54,17 +54,24 @@ def install(machine: Machine, file: Path, wishes: Wishes, *, expected: str = "")
             f"back in {state.deadline_s - machine.now_s():.0f} s"
         )
     _check(machine, bundle, release, state)
+    if release == state.confirmed:
+        return _mended(machine, bundle, state)
     directory = lay_tree(bundle, machine.places)
     check_settings(directory, machine.places)
     return _try(machine, state, Candidate(release, bundle.manifest.counter), wishes)
 
 
 def at_hand(machine: Machine, release: str) -> Outcome | None:
-    """Return how it stands with a release that is confirmed or on trial here; else None."""
+    """Return how it stands with a release that is confirmed and whole, or on trial here; else None.
+
+    Its files are read, as a card may have lost some of them.
+    """
     state = settle(machine)
     if state.phase == "trial" and release == state.candidate:
         return _trial_outcome(machine, state)
-    if state.phase == "idle" and release == state.confirmed:
+    if state.phase != "idle" or release != state.confirmed:
+        return None
+    if not broken_files(machine.places.releases / release):
         return Outcome(status="current", release=release, confirmed=release)
     return None
 
@@ -72,7 +79,7 @@ def at_hand(machine: Machine, release: str) -> Outcome | None:
 def _check(machine: Machine, bundle: Bundle, release: str, state: State) -> None:
     verify(release, bundle.signatures, read_trust(machine.places.trust))
     check_machine(bundle.manifest)
-    if bundle.manifest.counter < state.counter:
+    if release != state.confirmed and bundle.manifest.counter < state.counter:
         raise TrustError(
             f"release {release[:16]} is number {bundle.manifest.counter}, and this node has had "
             f"{state.counter}; refused. To go back: simpul-node install rollback"
@@ -92,9 +99,12 @@ def rollback(machine: Machine, wishes: Wishes, *, leaving: str = "") -> Outcome:
         gone = state.candidate
         done = _reverted(gone, revert(machine, state, "asked for by hand"))
         return msgspec.structs.replace(done, status="rolled-back")
-    if not (machine.places.releases / state.previous / MANIFEST_NAME).is_file():
+    earlier = machine.places.releases / state.previous
+    if not (state.previous and (earlier / MANIFEST_NAME).is_file()):
         raise InstallError("no earlier release is on this node; install one instead")
-    check_settings(machine.places.releases / state.previous, machine.places)
+    if broken := broken_files(earlier):
+        raise InstallError(f"{earlier / broken[0]}: damaged; install an earlier release instead")
+    check_settings(earlier, machine.places)
     return _try(machine, state, Candidate(state.previous, state.counter), wishes)
 
 
@@ -142,10 +152,12 @@ def show(machine: Machine) -> Standing:
         active=pulse.active if pulse else None,
         restarts=pulse.restarts if pulse else None,
         delivers=output.delivered if output else None,
+        frames=output.frames if output else None,
+        beacons=output.beacons if output else None,
         platform=platform.machine(),
         python=python_of(machine.places),
         counter=state.counter,
-        busy=is_held(machine.places.lock),
+        busy=state.phase in {"flipping", "reverting"} or is_held(machine.places.lock),
     )
 
 
@@ -186,6 +198,20 @@ def _try(machine: Machine, state: State, candidate: Candidate, wishes: Wishes) -
     if reason:
         return _reverted(candidate.release, revert(machine, trial, reason))
     return _kept(candidate.release, keep(machine, trial))
+
+
+def _mended(machine: Machine, bundle: Bundle, state: State) -> Outcome:
+    """Give the confirmed release its damaged files anew, and start the agent with them."""
+    mended = mend_tree(bundle, machine.places)
+    if machine.service.exists():
+        machine.service.restart()
+    return Outcome(
+        status="current",
+        release=state.confirmed,
+        confirmed=state.confirmed,
+        changed=True,
+        message=f"mended {len(mended)} damaged files, such as {mended[0]}",
+    )
 
 
 def _start(service: Service, watch: Watch) -> str:

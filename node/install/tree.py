@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from node.install.bundle import Bundle, unpack_object
-from node.install.durable import fsync_directory, write_new
+from node.install.durable import fsync_directory, replace_file, write_new
 from node.install.errors import BundleError, InstallError
 from node.install.manifest import MANIFEST_NAME, File, decode_manifest, release_hash
 from node.install.places import Places
@@ -34,7 +34,7 @@ def lay_tree(bundle: Bundle, places: Places) -> Path:
         set_aside(final)
         sweep(places)
     places.releases.mkdir(parents=True, exist_ok=True)
-    at_hand = _at_hand(bundle, places)
+    at_hand = _at_hand(bundle, places, {each.sha256 for each in bundle.manifest.files})
     _check_space(bundle, at_hand, places)
     partial = places.releases / f"{_PARTIAL}{name}"
     partial.mkdir(mode=0o755)
@@ -54,6 +54,34 @@ def lay_tree(bundle: Bundle, places: Places) -> Path:
         sweep(places)
     _fsync_above(places)
     return final
+
+
+def mend_tree(bundle: Bundle, places: Places) -> list[str]:
+    """Give an installed release its damaged files anew, one by one; return their paths.
+
+    The agent runs from it, and a power cut may come: so no file is ever missing. Raises
+    BundleError, InstallError.
+    """
+    release = places.releases / release_hash(bundle.manifest_text)
+    if (broken := broken_files(release)) == [MANIFEST_NAME]:
+        replace_file(release / MANIFEST_NAME, bundle.manifest_text)
+        broken += broken_files(release)
+    entries = [each for each in bundle.manifest.files if each.path in broken]
+    at_hand = _at_hand(bundle, places, {each.sha256 for each in entries})
+    try:
+        for each in entries:
+            file = release / each.path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            beside = file.with_name(f".{file.name}.new")
+            beside.unlink(missing_ok=True)
+            _lay(beside, each, bundle, at_hand)
+            beside.replace(file)
+            fsync_directory(file.parent)
+    except OSError as error:
+        raise InstallError(f"{error.filename or release}: {error.strerror}; call it again") from (
+            error
+        )
+    return broken
 
 
 def set_aside(release: Path) -> None:
@@ -114,12 +142,16 @@ def _fill(partial: Path, bundle: Bundle, at_hand: Mapping[str, Path]) -> None:
     for each in bundle.manifest.files:
         file = partial / each.path
         file.parent.mkdir(parents=True, exist_ok=True)
-        if each.link:
-            file.symlink_to(each.link)
-        elif each.sha256 in bundle.offsets:
-            write_new(file, unpack_object(bundle, each.sha256, each.size_bytes), each.mode)
-        else:
-            _take(at_hand[each.sha256], file, each)
+        _lay(file, each, bundle, at_hand)
+
+
+def _lay(file: Path, entry: File, bundle: Bundle, at_hand: Mapping[str, Path]) -> None:
+    if entry.link:
+        file.symlink_to(entry.link)
+    elif entry.sha256 in bundle.offsets:
+        write_new(file, unpack_object(bundle, entry.sha256, entry.size_bytes), entry.mode)
+    else:
+        _take(at_hand[entry.sha256], file, entry)
 
 
 def _take(source: Path, file: Path, entry: File) -> None:
@@ -132,9 +164,9 @@ def _take(source: Path, file: Path, entry: File) -> None:
         write_new(file, _pieces(source), entry.mode)
 
 
-def _at_hand(bundle: Bundle, places: Places) -> dict[str, Path]:
-    """Return where a file that the bundle lacks lies on this node: SHA-256 -> path."""
-    missing = {each.sha256 for each in bundle.manifest.files if each.sha256} - {*bundle.offsets}
+def _at_hand(bundle: Bundle, places: Places, wanted: set[str]) -> dict[str, Path]:
+    """Return where what is `wanted` and the bundle lacks lies on this node: SHA-256 -> path."""
+    missing = wanted - {"", *bundle.offsets}
     found: dict[str, Path] = {}
     for release in installed(places):
         if not missing:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -216,3 +217,20 @@ def test_who_asks_meanwhile_is_told_that_an_installer_is_at_work(node: Node) -> 
     with held(machine.places.lock):
         assert show(machine).busy is True
     assert show(machine).busy is False
+
+
+def test_who_looks_for_a_moment_keeps_no_installer_out(node: Node) -> None:
+    lock = node.machine.places.lock
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    looking = threading.Event()
+
+    def look() -> None:
+        with held(lock):
+            looking.set()
+            threading.Event().wait(0.1)
+
+    onlooker = threading.Thread(target=look)
+    onlooker.start()
+    assert looking.wait(10)
+    with held(lock):
+        onlooker.join()

@@ -138,3 +138,9 @@ def test_more_than_a_bundle_can_be_is_refused(
     monkeypatch.setattr(download, "_BUNDLE_BYTES_MAX", 1000)
     with pytest.raises(FetchError, match="more than 1000 bytes; refused"):
         fetch(f"http://127.0.0.1:{server}/a.bundle", tmp_path / "incoming")
+
+
+@pytest.mark.parametrize("host", ["[bad", "a" * 70 + ".lan", "a..lan"])
+def test_an_address_that_can_be_none_is_said(tmp_path: Path, host: str) -> None:
+    with pytest.raises(FetchError, match="no address of http or https"):
+        fetch(f"http://{host}/a.bundle", tmp_path / "incoming")

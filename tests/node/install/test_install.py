@@ -236,3 +236,50 @@ def test_status_says_how_it_stands(node: Node) -> None:
     second = install(node.machine, node.bundle(2), AWAIT)
     assert show(node.machine).status == "trial"
     assert show(node.machine).release == second.release
+
+
+def damage(release: Path) -> Path:
+    file = release / f"{SITE}/node/version.py"
+    file.write_text("garbage")
+    return file
+
+
+def test_a_damaged_release_is_mended_by_its_own_bundle(node: Node) -> None:
+    install(node.machine, node.bundle(1), ALONE)
+    bundle = node.bundle(2)
+    release = install(node.machine, bundle, ALONE).release
+    damage(node.places.current.resolve())
+    started = len(node.service.started)
+    outcome = install(node.machine, bundle, ALONE, expected=release)
+    assert (outcome.status, outcome.changed) == ("current", True)
+    assert "version.py" in outcome.message
+    assert not broken_files(node.places.current.resolve())
+    assert node.service.started[started:] == [release]
+    assert not install(node.machine, bundle, ALONE).changed
+    # Also where it is the older of two: nobody goes back to anything by this.
+    rollback(node.machine, ALONE)
+    damage(node.places.current.resolve())
+    (node.places.current.resolve() / MANIFEST_NAME).unlink()
+    assert install(node.machine, node.bundle(1), ALONE).changed
+    assert not broken_files(node.places.current.resolve())
+
+
+def test_a_damaged_release_is_not_gone_back_to(node: Node) -> None:
+    first = install(node.machine, node.bundle(1), ALONE)
+    second = install(node.machine, node.bundle(2), ALONE)
+    file = damage(node.places.releases / first.release)
+    with pytest.raises(InstallError, match=rf"{file}: damaged"):
+        rollback(node.machine, ALONE)
+    assert node.running() == second.release
+
+
+def test_what_a_killed_installer_left_half_done_is_told(node: Node) -> None:
+    install(node.machine, node.bundle(1), ALONE)
+    assert not show(node.machine).busy
+    state = read_state(node.places.state)
+    write_state(
+        node.places.state, msgspec.structs.replace(state, phase="flipping", candidate="a" * 64)
+    )
+    assert show(node.machine).busy
+    resume(node.machine)
+    assert not show(node.machine).busy
