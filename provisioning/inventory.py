@@ -4,14 +4,18 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from node.messages import NODE_NAME_PATTERN, SimpulError
 
+if TYPE_CHECKING:
+    from ansible.inventory.group import Group
+    from ansible.inventory.host import Host
+
 INVENTORY_FILE = Path("inventory.ini")
 _ALL_NODES = "nodes"
-_DEEPEST = -1
 
 
 class InventoryError(SimpulError, ValueError):
@@ -62,6 +66,8 @@ def nodes(inventory: Path = INVENTORY_FILE) -> list[Node]:
             raise InventoryError(
                 f"{inventory}: no group [{_ALL_NODES}]; list sites below [{_ALL_NODES}:children]"
             )
+        everyone = manager.groups[_ALL_NODES]
+        sites = {*everyone.get_descendants()}
         variables = VariableManager(loader=loader, inventory=manager)
 
         def worked_out(host: object) -> dict[str, object]:
@@ -71,13 +77,8 @@ def nodes(inventory: Path = INVENTORY_FILE) -> list[Node]:
             return given | {"ansible_host": Templar(loader, given).template(address)}
 
         return [
-            _node(
-                host.name,
-                worked_out(host),
-                sorted((group.depth, group.name) for group in host.groups),
-                inventory,
-            )
-            for host in manager.groups[_ALL_NODES].get_hosts()
+            _node(host.name, worked_out(host), _site_of(host, sites, inventory), inventory)
+            for host in everyone.get_hosts()
         ]
     except AnsibleError as error:
         raise InventoryError(f"{inventory}: {error}") from error
@@ -101,18 +102,27 @@ def find(names: Iterable[str], known: Iterable[Node]) -> list[Node]:
     return list(found.values())
 
 
-def _node(
-    name: str, variables: dict[str, object], groups: list[tuple[int, str]], inventory: Path
-) -> Node:
+def _site_of(host: "Host", below_nodes: "set[Group]", inventory: Path) -> str:
+    """Return the innermost group below [nodes] that holds the host; empty when there is none."""
+    sites = below_nodes & {*host.groups}
+    inner = sorted(each.name for each in sites if not sites & {*each.get_descendants()})
+    if len(inner) > 1:
+        raise InventoryError(
+            f"{inventory}: {host.name} stands at two sites, [{inner[0]}] and [{inner[1]}]; only "
+            f"sites belong below [{_ALL_NODES}:children], groups of another kind beside it"
+        )
+    return "".join(inner).replace("_", "-")
+
+
+def _node(name: str, variables: dict[str, object], site: str, inventory: Path) -> Node:
     if not re.fullmatch(NODE_NAME_PATTERN, name):
         raise InventoryError(
             f"{inventory}: {name!r} cannot be a node; use lower-case letters, digits and hyphens"
         )
-    _, group = groups[_DEEPEST]
     address = str(variables.get("ansible_host", ""))
     return Node(
         name=name,
         title=str(variables.get("title", "")),
-        site="" if group == _ALL_NODES else group.replace("_", "-"),
+        site=site,
         address="" if address == name else address,
     )

@@ -16,13 +16,15 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from provisioning.append import append_line
 from provisioning.audit.errors import AuditError
 from provisioning.audit.keys import SigningKey
 
 AUDIT_FILE = Path("audit.jsonl")
 START = "0" * 64
 _CONTEXT = b"simpul-audit-1\n"  # so that no signature for something else is taken for one of these
-_TAIL_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 16
+_BREAKS_AROUND_A_LINE = 2
 _MODE = 0o640
 
 
@@ -77,8 +79,7 @@ class AuditLog(Struct, frozen=True):
                 signature=base64.b64encode(signature).decode(),
             )
             text = msgspec.json.encode(line) + b"\n"
-            os.write(handle, text)
-            os.fsync(handle)
+            append_line(handle, text)
         return hash_of(text)
 
     @contextmanager
@@ -125,10 +126,16 @@ def _locked(file: Path) -> Iterator[int]:
 
 
 def _last_hash(handle: int) -> str:
-    """Return the hash of the last whole line; what a power cut left of another is taken away."""
+    """Return the hash of the last whole line; what a power cut left of another is taken away.
+
+    Read from the end, a piece more each time: one line may name every node of a fleet.
+    """
     size = os.fstat(handle).st_size
-    begin = max(0, size - _TAIL_BYTES)
-    tail = os.pread(handle, _TAIL_BYTES, begin)
+    tail, begin = b"", size
+    while begin and tail.count(b"\n") < _BREAKS_AROUND_A_LINE:
+        piece_bytes = min(_PIECE_BYTES, begin)
+        begin -= piece_bytes
+        tail = os.pread(handle, piece_bytes, begin) + tail
     whole = tail[: tail.rfind(b"\n") + 1]
     if len(whole) < len(tail):
         os.ftruncate(handle, begin + len(whole))

@@ -20,8 +20,9 @@ def audit_table(entries: Iterable[Entry]) -> Table:
         ended = escape(deed.outcome) or "[dim]begun[/dim]"
         if entry.problem:
             ended = f"[bold red]{escape(entry.problem)}[/bold red]"
-        who = entry.signed_by or f"[red]{deed.who}?[/red]"
+        who = escape(entry.signed_by) or f"[red]{escape(deed.who)}?[/red]"
         did = f"{deed.action} {deed.detail}".strip()
-        cells = (str(entry.number), deed.at[:19].replace("T", " "), who, escape(did))
+        at = escape(deed.at[:19].replace("T", " "))
+        cells = (str(entry.number), at, who, escape(did))
         table.add_row(*cells, escape(named) + more, ended)
     return table

@@ -82,7 +82,8 @@ class Air:
 def on_air(access: BrokerAccess | None, record: Path) -> Iterator[Air]:
     """Give what is heard during the rollout in the file `record`. Raises FleetError.
 
-    At the end the wish is taken from the broker, so that a rollout that goes on later obeys it not.
+    At the end, unless that is an error, the wish is taken from the broker, so that a rollout that
+    goes on later obeys it not.
     """
     if access is None:
         yield Air()

@@ -6,6 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from provisioning.update.errors import RecordError
@@ -14,6 +15,7 @@ from provisioning.update.record import Record
 from provisioning.update.rollout import (
     Entry,
     Limits,
+    bench_is_missed,
     cancelled,
     current_wave,
     is_over,
@@ -59,11 +61,11 @@ def control_of(record: Path) -> Control:
 class Gate(Struct, frozen=True, kw_only=True):
     """What stands between two waves: time to show what a release does later, and a second look.
 
-    `look` returns how an updated node stands when it is not well any more, else None. The clock is
-    a port, so that hours can be tested.
+    `look` returns how a node that was updated and ended so stands when it is not well any more,
+    else None. The clock is a port, so that hours can be tested.
     """
 
-    look: Callable[[Place], Entry | None]
+    look: Callable[[Place, Entry], Entry | None]
     soak_s: float = 0.0
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -109,12 +111,12 @@ class Engine:
         entries = self._record.entries
         cut_off = [each for each in self._plan.order if entries[each.name].state == "in-progress"]
         for name, entry in entries.items():
-            if entry.state == "in-progress" or entry.away:
+            if entry.away:
                 self._set(name, Entry())
         with ThreadPoolExecutor(max_workers=self._limits.parallel) as pool:
             try:
                 # Before anything else: a node may be on trial, and its time runs.
-                self._begin(pool, cut_off)
+                self._begin(pool, cut_off, self._go_on)
                 self._loop(pool)
             finally:
                 # A node that was begun is seen to its end, whatever happened here.
@@ -124,17 +126,30 @@ class Engine:
         while True:
             wish = self._wish()
             if not wish and self._open(pool):
-                self._begin(pool, startable(self._plan, self._record.entries, self._limits))
+                self._begin(pool, startable(*self._now()), self._turn)
             if not self._under_way and (wish or (self._open(pool) and is_over(*self._now()))):
                 self._end(wish)
                 return
             done = wait(self._under_way, timeout=_LOOK_S, return_when=FIRST_COMPLETED).done
             self._collect(done)
 
-    def _begin(self, pool: ThreadPoolExecutor, places: Iterable[Place]) -> None:
+    def _begin(
+        self,
+        pool: ThreadPoolExecutor,
+        places: Iterable[Place],
+        turn: Callable[[Place], Entry],
+    ) -> None:
         for place in places:
             self._set(place.name, Entry("in-progress"))
-            self._under_way[pool.submit(self._turn, place)] = place
+            self._under_way[pool.submit(turn, place)] = place
+
+    def _go_on(self, place: Place) -> Entry:
+        """Return how a node ended that was cut off; whatever it has, it was begun by this rollout.
+
+        So it is looked at again with the others.
+        """
+        entry = self._turn(place)
+        return msgspec.structs.replace(entry, changed=True) if entry.state == "success" else entry
 
     def _open(self, pool: ThreadPoolExecutor) -> bool:
         """Tell whether the current wave may be begun: the one before was looked at again."""
@@ -143,12 +158,11 @@ class Engine:
             return self._gate is None or wave <= self._passed
         if not self._soaked(self._gate):
             return False
-        updated = [
-            place
-            for place in self._plan.order
-            if (entry := self._record.entries[place.name]).state == "success" and entry.changed
-        ]
-        for place, trouble in zip(updated, pool.map(self._gate.look, updated), strict=True):
+        ended = ((place, self._record.entries[place.name]) for place in self._plan.order)
+        updated = [each for each in ended if each[1].state == "success" and each[1].changed]
+        look = self._gate.look
+        looks = pool.map(lambda each: look(*each), updated)
+        for (place, _), trouble in zip(updated, looks, strict=True):
             if trouble is not None:
                 self._set(place.name, trouble)
         self._passed = wave
@@ -166,8 +180,13 @@ class Engine:
         return True
 
     def _collect(self, done: set[Future[Entry]]) -> None:
+        broken: BaseException | None = None
         for future in done:
-            self._set(self._under_way.pop(future).name, future.result())
+            place, broken = self._under_way.pop(future), future.exception() or broken
+            if future.exception() is None:
+                self._set(place.name, future.result())
+        if broken:  # it stays in progress; how the others ended is not lost
+            raise broken
 
     def _end(self, wish: Wish) -> None:
         reason = ""
@@ -178,8 +197,16 @@ class Engine:
         if reason:
             for name, entry in cancelled(self._record.entries, reason).items():
                 self._set(name, entry)
-        self._record.note(reason or ("paused by the operator" if wish else "done"))
+        self._record.note(reason or self._held_by(wish) or "done")
         self._changed()
+
+    def _held_by(self, wish: Wish) -> str:
+        """Return why nodes are still pending that could have been begun; they can be later."""
+        if wish:
+            return "paused by the operator"
+        if bench_is_missed(self._plan, self._record.entries):
+            return "stopped: the bench has not proven it; when its nodes are there again, resume"
+        return ""
 
     def _now(self) -> tuple[Plan, dict[str, Entry], Limits]:
         return self._plan, self._record.entries, self._limits

@@ -29,6 +29,16 @@ _ASK_TIMEOUT_S = 60
 _INSTALL_TIMEOUT_S = 900
 _KEEPALIVE_S = 15
 _SAID_CHARACTERS_MAX = 500
+# Also for a name of a host that cannot be one.
+_FAILURES = (
+    OSError,
+    EOFError,
+    UnicodeError,
+    OverflowError,
+    paramiko.SSHException,
+    CommandTimedOut,
+    ThreadException,
+)
 T = TypeVar("T", bound=Outcome)
 
 
@@ -83,8 +93,7 @@ class FabricSession:
     def send(self, bundle: Path) -> str:
         """Put the file where the installer removes it after use."""
         remote = str(INCOMING / bundle.name)
-        with translated(str(self._connection.host)):
-            files = self._connection.sftp()
+        with files_of(self._connection) as files:
             if INCOMING.name not in files.listdir(str(INCOMING.parent)):
                 files.mkdir(str(INCOMING), 0o700)
             files.put(str(bundle), remote)
@@ -110,8 +119,22 @@ class FabricSession:
         done = answer(self._connection, command, timeout_s)
         try:
             return msgspec.json.decode(done.stdout, type=kind)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise NodeError(_words_of(done.stdout, done.stderr)) from error
+
+
+@contextmanager
+def files_of(connection: Connection) -> Iterator[paramiko.SFTPClient]:
+    """Give what sends files. Raises UnreachableError; NodeError for what the node refuses."""
+    with translated(str(connection.host)):
+        try:
+            yield connection.sftp()
+        except OSError as error:
+            lost = isinstance(error, ConnectionError | TimeoutError)
+            if lost or not connection.transport.is_active():
+                raise
+            # SFTP says no more of a full disk than "Failure".
+            raise NodeError(f"takes no file: {error}; is its disk full?") from error
 
 
 class _PatientRemote(Remote):  # type: ignore[misc] # published without types
@@ -176,7 +199,7 @@ def translated(host: str) -> Iterator[None]:
     """Turn what Paramiko and Fabric raise into UnreachableError."""
     try:
         yield
-    except (OSError, EOFError, paramiko.SSHException, CommandTimedOut, ThreadException) as error:
+    except _FAILURES as error:
         # Paramiko says who it is that is not believed; a name for what is silent.
         words = str(error) or type(error).__name__
         raise UnreachableError(f"{host}: {words}") from error
@@ -190,6 +213,6 @@ def _two_words(public_key: str) -> tuple[str, bytes]:
 def _words_of(stdout: str, stderr: str) -> str:
     try:
         return str(msgspec.json.decode(stdout, type=dict[str, object])["message"])
-    except (msgspec.MsgspecError, KeyError):
+    except (msgspec.MsgspecError, KeyError, RecursionError):
         said = (stderr.strip() or stdout.strip())[-_SAID_CHARACTERS_MAX:]
         return said or "said nothing; look at its journal"

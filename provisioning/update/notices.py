@@ -122,7 +122,7 @@ class NoticeSession:
         report = self._notices.ask(self._node, notice, within_s)
         try:
             return msgspec.json.decode(report.said, type=kind)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise NodeError(report.problem or f"reports what no node reports: {error}") from error
 
 

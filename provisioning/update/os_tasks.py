@@ -26,6 +26,7 @@ from provisioning.update.station import (
     ways_of,
 )
 from provisioning.update.tasks import HELP, quiet
+from provisioning.update.turn import check_url
 
 _KIND = "system"
 
@@ -73,7 +74,7 @@ def update_os(  # noqa: PLR0913, PLR0917 - the options of a command line
     access = access_to(inventory, register, audit, identity, user)
     chosen, read = chosen_nodes(Path(inventory), nodes), read_os_bundle(Path(bundle))
     ways = {} if plan else ways_of(chosen, access)
-    orders = partial(OsOrders, bundle=read, url=url, within_s=within)
+    orders = partial(OsOrders, bundle=read, url=check_url(url), within_s=within)
     roll_out(
         Head(
             releases={_KIND: read.version},
@@ -95,5 +96,5 @@ def update_os(  # noqa: PLR0913, PLR0917 - the options of a command line
         lambda place, _, calm: update_system(
             place.name, ways[place.name], orders(quiet=partial(quiet, calm, quiet_within))
         ),
-        look=lambda place, _: look_again_at_system(ways[place.name], read.version),
+        look=lambda place, *_: look_again_at_system(ways[place.name], read.version),
     )

@@ -16,9 +16,10 @@ from fabric.runners import Result
 from msgspec import Struct
 
 from provisioning.update.errors import NodeError, PutOffError, UnreachableError
-from provisioning.update.link import Way, answer, opened, translated
+from provisioning.update.link import Way, answer, files_of, opened
 from provisioning.update.os_bundle import OsBundle
 from provisioning.update.rollout import Entry
+from provisioning.update.turn import address_of
 
 _PROGRAMS = "/usr/lib/simpul"
 # What both slots see as one.
@@ -71,12 +72,10 @@ def update_system(node: str, way: Way, orders: OsOrders) -> Entry:
     try:
         with opened(way) as connection:
             before = look_at(connection)
-            if before.version == version and not before.on_trial:
-                return Entry("success", f"has {version} already")
+            if ended := _left_alone(before, version):
+                return ended
             if before.version != version:
-                if before.on_trial:
-                    return Entry("failed", f"{before.version} is on trial there; wait for its end")
-                source = orders.url.format(file=orders.bundle.file.name) or _send(
+                source = address_of(orders.bundle.file, orders.url) or _send(
                     connection, orders.bundle
                 )
                 noise = orders.quiet(node)
@@ -84,6 +83,7 @@ def update_system(node: str, way: Way, orders: OsOrders) -> Entry:
     except UnreachableError as error:
         if before is None:
             return Entry("pending", f"offline before: {error}", away=True)
+        return Entry("unreachable", f"lost before it was told anything: {error}")
     except PutOffError as error:
         return Entry("pending", str(error))
     except NodeError as error:
@@ -91,6 +91,18 @@ def update_system(node: str, way: Way, orders: OsOrders) -> Entry:
     assert before is not None  # noqa: S101 - for the type checker: else it returned above
     ended = _await(way, before, orders)
     return Entry(ended.state, ". ".join(filter(None, (ended.message, noise))), changed=True)
+
+
+def _left_alone(before: System, version: str) -> Entry | None:
+    """Return how it ends with a node to which, as it stands, nothing is to be done; else None."""
+    if before.version != version:
+        trial = f"{before.version} is on trial there; wait for its end"
+        return Entry("failed", trial) if before.on_trial else None
+    if before.on_trial:
+        return None
+    if before.agent != "active":
+        return Entry("failed", f"has {version}, and its agent is {before.agent}; look at it first")
+    return Entry("success", f"has {version} already")
 
 
 def look_again_at_system(way: Way, version: str) -> Entry | None:
@@ -120,8 +132,8 @@ def look_at(connection: Connection) -> System:
 
 def _send(connection: Connection, bundle: OsBundle) -> str:
     """Put the bundle where the new system finds and removes it, over what was left there."""
-    with translated(str(connection.host)):
-        connection.sftp().put(str(bundle.file), _SENT)
+    with files_of(connection) as files:
+        files.put(str(bundle.file), _SENT)
     return _SENT
 
 

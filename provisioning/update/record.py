@@ -14,6 +14,7 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
+from provisioning.append import append_line
 from provisioning.update.errors import RecordError
 from provisioning.update.plan import Plan
 from provisioning.update.rollout import Entry, Limits
@@ -148,8 +149,7 @@ class Record(Told):
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = msgspec.json.encode(_Line(at=at, previous=self.end, what=what)) + b"\n"
         try:
-            os.write(self._descriptor, line)
-            os.fsync(self._descriptor)
+            append_line(self._descriptor, line)
         except OSError as error:
             raise RecordError(f"{self.file}: {error.strerror}; nothing more is begun") from error
         self.end = hashlib.sha256(line).hexdigest()

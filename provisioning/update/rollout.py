@@ -4,11 +4,12 @@ A node that vanishes is a failure. One that was away before anything was done to
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
 from msgspec import Struct
 
+from provisioning.update.errors import PlanError
 from provisioning.update.plan import Place, Plan
 
 State = Literal[
@@ -21,19 +22,33 @@ _DOWN: frozenset[State] = frozenset({"in-progress", "failed", "unreachable"})
 
 
 class Entry(Struct, frozen=True):
-    """How one node stands; `away` says that it was offline before anything was done to it."""
+    """How one node stands; `away` says that it was offline before anything was done to it.
+
+    `had` names what of it worked at its end (see Standing), to be found again at a second look.
+    """
 
     state: State = "pending"
     message: str = ""
     changed: bool = False
     away: bool = False
+    had: tuple[str, ...] = ()
 
 
 class Limits(Struct, frozen=True):
-    """How many nodes are under way at once, and how many failures do not stop the rollout."""
+    """How many nodes are under way at once, and how many failures do not stop the rollout.
+
+    Raises PlanError.
+    """
 
     parallel: int = 16
     tolerated: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing could be done with."""
+        if self.parallel < 1:
+            raise PlanError(f"--parallel {self.parallel}: at least one node has to be under way")
+        if self.tolerated < 0:
+            raise PlanError(f"--tolerate {self.tolerated}: 0 or more failures")
 
 
 Entries = Mapping[str, Entry]
@@ -43,15 +58,17 @@ def startable(plan: Plan, entries: Entries, limits: Limits) -> list[Place]:
     """Return the nodes to begin now."""
     if too_many_failures(entries, limits):
         return []
-    wave = current_wave(plan, entries)
-    counts = _counts(entries)
+    at_bench = not _bench_is_done(plan, entries)
+    row = [place for place in plan.order if place.bench == at_bench]
+    counts = _counts(entries[place.name] for place in row)
+    quota = len(row) if at_bench else _street_quota(plan, current_wave(plan, entries))
     room = min(
-        plan.waves[wave].quota - counts["success"] - counts["in-progress"],
-        limits.parallel - counts["in-progress"],
+        quota - counts["success"] - counts["in-progress"],
+        limits.parallel - _counts(entries.values())["in-progress"],
     )
     taken = {place.neighbourhood for place in plan.order if entries[place.name].state in _DOWN}
     chosen: list[Place] = []
-    for place in plan.order:
+    for place in row:
         if len(chosen) >= room:
             break
         entry = entries[place.name]
@@ -63,11 +80,20 @@ def startable(plan: Plan, entries: Entries, limits: Limits) -> list[Place]:
 
 def current_wave(plan: Plan, entries: Entries) -> int:
     """Return the number of the first wave that has not succeeded; the last when all have."""
-    successes = _counts(entries)["success"]
-    for number, wave in enumerate(plan.waves):
-        if successes < wave.quota:
+    if not _bench_is_done(plan, entries):
+        return 0
+    street = (entries[place.name] for place in plan.order if not place.bench)
+    successes = _counts(street)["success"]
+    for number in range(len(plan.waves)):
+        if successes < _street_quota(plan, number):
             return number
     return len(plan.waves) - 1
+
+
+def bench_is_missed(plan: Plan, entries: Entries) -> bool:
+    """Tell whether the bench could not prove the release, so that the street must not get it."""
+    idle = not _counts(entries.values())["in-progress"]
+    return idle and not _bench_is_done(plan, entries)
 
 
 def too_many_failures(entries: Entries, limits: Limits) -> bool:
@@ -77,7 +103,7 @@ def too_many_failures(entries: Entries, limits: Limits) -> bool:
 
 def is_over(plan: Plan, entries: Entries, limits: Limits) -> bool:
     """Tell whether nothing is under way and nothing can be begun."""
-    return not _counts(entries)["in-progress"] and not startable(plan, entries, limits)
+    return not _counts(entries.values())["in-progress"] and not startable(plan, entries, limits)
 
 
 def cancelled(entries: Entries, reason: str) -> dict[str, Entry]:
@@ -89,5 +115,20 @@ def cancelled(entries: Entries, reason: str) -> dict[str, Entry]:
     }
 
 
-def _counts(entries: Entries) -> Counter[State]:
-    return Counter(entry.state for entry in entries.values())
+def _bench_is_done(plan: Plan, entries: Entries) -> bool:
+    """Tell whether all of the bench was tried and some of it proved the release.
+
+    No node of the street takes the place of one on the bench, though that be away or have failed.
+    """
+    states = [entries[place.name].state for place in plan.order if place.bench]
+    tried = all(state == "success" or state in FAILURES for state in states)
+    return tried and (not states or "success" in states)
+
+
+def _street_quota(plan: Plan, wave: int) -> int:
+    """Return how many nodes that stand on no bench end the wave."""
+    return plan.waves[wave].quota - sum(place.bench for place in plan.order)
+
+
+def _counts(entries: Iterable[Entry]) -> Counter[State]:
+    return Counter(entry.state for entry in entries)

@@ -1,5 +1,6 @@
 """Sets a rollout up at the station, from inventory, register and options, and shows it run."""
 
+import fcntl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -25,7 +26,7 @@ from provisioning.update.link import SSH_PORT, Session, Way, connected
 from provisioning.update.notices import noticing
 from provisioning.update.plan import Place
 from provisioning.update.record import Head, Record
-from provisioning.update.rollout import FAILURES, Entry
+from provisioning.update.rollout import FAILURES, Entry, bench_is_missed
 from provisioning.update.show import live_view, plan_table, summary_of
 from provisioning.update.turn import Connect
 
@@ -84,24 +85,31 @@ def roll_out(
     run: Run,
     turn: Callable[[Place, Connect, Calm], Entry],
     *,
-    look: Callable[[Place, Connect], Entry | None] | None = None,
+    look: Callable[[Place, Entry, Connect], Entry | None] | None = None,
 ) -> None:
     """Carry `head` out with a `turn` for each of the `chosen` nodes, or print its plan only.
 
     With a `look` each updated node is looked at again after every wave. Raises PlanError,
     RecordError, UnreachableError; Exit with status 3 when it had to be stopped.
+
+    One rollout at a time over an inventory: two of them know nothing of each other's neighbours.
     """
     if run.plan_only:
         _show_plan(head, json=run.json)
         return
     log = access.log()
-    with _way_in(chosen, access, run) as connect, Record(_record_file(run)) as record:
+    with (
+        alone(access.inventory),
+        _way_in(chosen, access, run) as connect,
+        Record(_record_file(run)) as record,
+    ):
         _begin(record, head, resume=run.resume)
         if not run.json:
             _show_plan(head, json=False)
         with _audited(log, run.action, record), on_air(run.broker, record.file) as air:
             control = control_of(record.file)
-            control.set("")
+            if not (run.resume and control.wish() == "abort"):  # nobody has obeyed that yet
+                control.set("")
 
             def wish() -> Wish:
                 return air.wish() or control.wish()
@@ -109,13 +117,34 @@ def roll_out(
             def calm(name: str, within_s: float) -> str:
                 return air.wait_quiet(name, within_s, wish)
 
-            gate = look and Gate(look=lambda place: look(place, connect), soak_s=run.wave_soak_s)
+            gate = look and Gate(
+                look=lambda place, entry: look(place, entry, connect), soak_s=run.wave_soak_s
+            )
             _carry_out(
                 record,
                 lambda place: turn(place, connect, calm),
                 Around(wish=wish, gate=gate),
                 json=run.json,
             )
+        if _was_stopped(record):
+            raise Exit(code=_EXIT_STOPPED)
+
+
+@contextmanager
+def alone(inventory: Path) -> Iterator[None]:
+    """Hold the inventory for one rollout, until the context or the process ends (flock(2)).
+
+    Raises RecordError when another runs.
+    """
+    with inventory.open("rb") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RecordError(
+                f"{inventory}: another rollout runs over its nodes; wait until it has ended, or "
+                "pause it"
+            ) from error
+        yield
 
 
 @contextmanager
@@ -190,8 +219,12 @@ def _carry_out(
         print(msgspec.json.encode(summary).decode())  # noqa: T201 - the command's answer
     else:
         Console().print(f"{summary.notes[-1]}; record: {record.file}")
-    if any(summary.states[state] for state in (*FAILURES, "cancelled")):
-        raise Exit(code=_EXIT_STOPPED)
+
+
+def _was_stopped(record: Record) -> bool:
+    states = {entry.state for entry in record.entries.values()}
+    stopped = bool(states & {*FAILURES, "cancelled"})
+    return stopped or bench_is_missed(record.begun().plan, record.entries)
 
 
 def ways_of(chosen: Sequence[Node], access: Access) -> dict[str, Way]:
@@ -228,8 +261,15 @@ def _record_file(run: Run) -> Path:
 def _begin(record: Record, head: Head, *, resume: bool) -> None:
     if not resume:
         record.begin(head)
-    elif record.begun().releases != head.releases:
+        return
+    if record.begun().releases != head.releases:
         raise RecordError(f"{record.file}: is the rollout of another release; name its bundles")
+    named = {place.name for place in head.plan.order}
+    if missing := sorted(record.entries.keys() - named):
+        raise RecordError(
+            f"{record.file}: is also of {missing[0]}, which is not among the nodes here; name the "
+            "same --nodes again, or begin a new rollout: nodes that have the release are left alone"
+        )
 
 
 def _show_plan(head: Head, *, json: bool) -> None:

@@ -33,7 +33,13 @@ from provisioning.update.station import (
     places_of,
     roll_out,
 )
-from provisioning.update.turn import Orders, look_again, roll_back_node, update_node
+from provisioning.update.turn import (
+    Orders,
+    check_url,
+    look_again,
+    roll_back_node,
+    update_node,
+)
 
 _BACK_SHARES = (0.25,)
 _HASH_DIGITS = 64
@@ -107,7 +113,7 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
     access = access_to(inventory, register, audit, identity, user)
     air = broker_at(broker, ca, certificate, key) if broker else None
     if pause or abort:
-        _leave_wish(record, access, air, abort=abort)
+        leave_wish(record, access, air, abort=abort)
         return
     if quiet_within and air is None:
         raise PlanError("--quiet-within is told by the broker how many guests there are: --broker")
@@ -119,7 +125,7 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
         orders = Orders(
             catalog=catalog,
             trial=Trial(confirm_within_s=confirm_within, soak_s=soak),
-            url=url,
+            url=check_url(url),
         )
         roll_out(
             Head(
@@ -145,7 +151,9 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
                 connect,
                 msgspec.structs.replace(orders, quiet=partial(quiet, calm, quiet_within)),
             ),
-            look=lambda place, connect: look_again(place, connect, {*catalog.releases.values()}),
+            look=lambda place, entry, connect: look_again(
+                place, entry, connect, {*catalog.releases.values()}
+            ),
         )
 
 
@@ -206,15 +214,16 @@ def quiet(calm: Calm, within_s: float, node: str) -> str:
     return calm(node, within_s) if within_s else ""
 
 
-def _leave_wish(record: str, access: Access, broker: BrokerAccess | None, *, abort: bool) -> None:
-    """Leave the wish beside the record, or at the broker, wherever the rollout runs then."""
+def leave_wish(record: str, access: Access, broker: BrokerAccess | None, *, abort: bool) -> None:
+    """Leave the wish beside the record and at the broker: wherever the rollout runs and hears."""
     file = Path(record)
     wish: Wish = "abort" if abort else "pause"
     if not record or (broker is None and not file.is_file()):
         raise RecordError(f"{record or '--record'}: no such rollout; name its file with --record")
     with access.log().doing(f"update {wish}", (), f"record {record}"):
-        if broker is None:
+        if file.is_file():
             control_of(file).set(wish)
-        else:
+        if broker:
             say_wish(broker, file, wish)
-    print("it ends once the nodes under way have ended")  # noqa: T201 - the command's answer
+    where = "" if file.is_file() else f", if one runs that was begun with --broker and {file}"
+    print(f"it ends once the nodes under way have ended{where}")  # noqa: T201 - the command's answer

@@ -7,13 +7,15 @@ where it stands: what is on trial is proved, what is confirmed is left alone.
 import time
 from collections.abc import Callable, Container
 from contextlib import AbstractContextManager
+from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 from msgspec import Struct
 
 from node.install.machine import Outcome, Standing
 from provisioning.update.bundles import Catalog
-from provisioning.update.errors import NodeError, PutOffError, UnreachableError
+from provisioning.update.errors import NodeError, PlanError, PutOffError, UnreachableError
 from provisioning.update.link import Session, Trial
 from provisioning.update.plan import Place
 from provisioning.update.rollout import Entry
@@ -25,6 +27,14 @@ _MARGIN_S = 10.0
 _RETURN_S = 120.0
 _BUSY_MAX_S = 300.0
 _DIGITS = 12
+# What a release may not lose, and how that is called.
+_LOST = MappingProxyType(
+    {
+        "delivers": "it reaches no broker, though it did before",
+        "frames": "its camera gives no frames, though it did before",
+        "beacons": "its access point is not up, though it was before",
+    }
+)
 
 
 class Orders(Struct, frozen=True, kw_only=True):
@@ -78,11 +88,14 @@ def roll_back_node(place: Place, connect: Connect, releases: Container[str]) -> 
     return Entry("success", f"has {outcome.confirmed[:_DIGITS]} again", changed=outcome.changed)
 
 
-def look_again(place: Place, connect: Connect, releases: Container[str]) -> Entry | None:
+def look_again(
+    place: Place, entry: Entry, connect: Connect, releases: Container[str]
+) -> Entry | None:
     """Return how a node stands that was updated a while ago and is not well any more; else None.
 
-    A release under which the agent crashes or ended is taken back. That the broker is not reached
-    may have another reason for many nodes at once: it stops the rollout, and is left for a person.
+    A release under which the agent crashes or ended is taken back. That it lost what it had when it
+    ended as `entry` tells, such as the broker, may have another reason, for many nodes at once: it
+    stops the rollout, and is left for a person.
     """
     try:
         with connect(place) as session:
@@ -97,9 +110,8 @@ def look_again(place: Place, connect: Connect, releases: Container[str]) -> Entr
         return Entry("unreachable", f"not met again after its update: {error}")
     except NodeError as error:
         return Entry("failed", f"after its update: {error}")
-    if now.delivers is False:
-        return Entry("failed", "after its update: it reaches no broker any more")
-    return None
+    less = lost(entry.had, now)
+    return Entry("failed", f"after its update: {less}") if less else None
 
 
 def _late_trouble(now: Standing) -> str:
@@ -112,19 +124,20 @@ def _update(
     place: Place, session: Session, before: Standing, connect: Connect, orders: Orders
 ) -> Entry:
     choice = orders.catalog.choose(before)
-    if before.confirmed == choice.release and before.status == "idle":
-        return Entry("success", f"has {choice.release[:_DIGITS]} already")
-    if before.active is False:
-        return Entry("failed", "its agent did not run before the update; look at it first")
-    noise = ""
+    if ended := _left_alone(before, choice.release):
+        return ended
+    told, noise = False, ""
     try:
         if before.status == "trial" and before.release == choice.release:
             outcome: Outcome = before
         else:
-            bundle = orders.url.format(file=choice.file.name) or session.send(choice.file)
+            bundle = address_of(choice.file, orders.url) or session.send(choice.file)
             noise = orders.quiet(place.name)
+            told = True
             outcome = session.install(bundle, choice.release, orders.trial)
     except UnreachableError as error:
+        if not told:
+            return Entry("unreachable", f"lost before it was told anything: {error}")
         # Perhaps only the connection broke, and the installer goes on.
         return prove(
             place, choice.release, before, connect, orders.trial.confirm_within_s, str(error)
@@ -135,6 +148,19 @@ def _update(
         return Entry("rolled-back", _joined(outcome.message, noise))
     proved = prove(place, choice.release, before, connect, outcome.deadline_seconds, "")
     return msgspec.structs.replace(proved, message=_joined(proved.message, noise))
+
+
+def _left_alone(before: Standing, release: str) -> Entry | None:
+    """Return how it ends with a node to which, as it stands, nothing is to be done; else None."""
+    if before.busy:
+        return Entry("failed", _joined("an installer is at work for too long", before.message))
+    has_it = before.confirmed == release and before.status == "idle"
+    if before.active is False:
+        when = f"though it has {release[:_DIGITS]}" if has_it else "before the update"
+        return Entry("failed", f"its agent did not run, {when}; look at it first")
+    if has_it:
+        return Entry("success", f"has {release[:_DIGITS]} already", had=signs_of(before))
+    return None
 
 
 def prove(
@@ -152,13 +178,14 @@ def prove(
             with connect(place) as session:
                 met, now = True, _settled(session)
                 if now.confirmed == release and now.status == "idle":
-                    return Entry("success", "confirmed", changed=True)
-                if now.status == "idle":
+                    return Entry("success", "confirmed", changed=True, had=signs_of(now))
+                if now.status == "idle" and not now.busy:
                     return Entry("rolled-back", now.message or "the release is not on it any more")
-                why = _worse(before, now)
+                why = now.message if now.busy else _worse(before, now)
                 if not why and now.release == release:
                     session.confirm(release)
-                    return Entry("success", f"confirmed {release[:_DIGITS]}", changed=True)
+                    words = f"confirmed {release[:_DIGITS]}"
+                    return Entry("success", words, changed=True, had=signs_of(now))
         except UnreachableError as error:
             met, why = False, str(error)
         except NodeError as error:
@@ -190,6 +217,18 @@ def _settled(session: Session) -> Standing:
     return now
 
 
+def check_url(url: str) -> str:
+    """Return `url` as it came. Raises PlanError when it has a place for anything but {file}."""
+    if set("{}") & set(url.replace("{file}", "")):
+        raise PlanError(f"--url {url}: only {{file}} can stand in it, for the bundle's name")
+    return url
+
+
+def address_of(bundle: Path, url: str) -> str:
+    """Return where a node fetches `bundle` by itself (`{file}` in `url` is its name); else none."""
+    return url.replace("{file}", bundle.name)
+
+
 def _joined(*words: str) -> str:
     return "; ".join(word for word in words if word)
 
@@ -197,6 +236,15 @@ def _joined(*words: str) -> str:
 def _worse(before: Standing, now: Standing) -> str:
     if now.active is False:
         return "its agent does not run"
-    if before.delivers and now.delivers is False:
-        return "it reaches no broker, though it did before"
-    return ""
+    return lost(signs_of(before), now)
+
+
+def signs_of(standing: Standing) -> tuple[str, ...]:
+    """Return what of a node works, by the names of Standing."""
+    return tuple(name for name in _LOST if getattr(standing, name))
+
+
+def lost(had: Container[str], now: Standing) -> str:
+    """Return what a node has lost that it `had`; empty when nothing."""
+    words = (words for name, words in _LOST.items() if name in had and getattr(now, name) is False)
+    return ", ".join(words)

@@ -1,5 +1,6 @@
 """The audit log tells who did what, and when somebody changed it afterwards."""
 
+import io
 import os
 import subprocess
 import threading
@@ -10,12 +11,14 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from provisioning.__main__ import main
 from provisioning.audit.errors import AuditError, KeyMissingError
 from provisioning.audit.keys import SigningKey, fingerprint, is_signed, operator_key
-from provisioning.audit.log import AuditLog, Line
-from provisioning.audit.verify import read_log
+from provisioning.audit.log import AuditLog, Deed, Line
+from provisioning.audit.show import audit_table
+from provisioning.audit.verify import Entry, read_log
 from provisioning.authority.authority import Authority
 
 
@@ -227,3 +230,29 @@ def test_the_command_shows_and_judges(
     assert main(["audit", *words]) == 3
     told = capsys.readouterr()
     assert "1 lines are not to be believed" in told.err or "2 lines" in told.err
+
+
+@pytest.mark.parametrize("count", [500, 5000])
+def test_a_line_that_names_a_whole_fleet_is_followed(
+    log: AuditLog, authority: Authority, count: int
+) -> None:
+    fleet = tuple(f"pasar-horas-{number}" for number in range(count))
+    for outcome in ("", "done"):
+        log.write("update", fleet, outcome=outcome)
+    with log.file.open("ab") as file:
+        file.write(log.file.read_bytes().split(b"\n")[0])  # as a power cut leaves a line
+    log.write("reboot", ("a",))
+    read = read_log(log.file, authority.register.rows("certificate"))
+    assert [(each.deed.action, each.problem) for each in read.entries] == [
+        ("update", ""),
+        ("update", ""),
+        ("reboot", ""),
+    ]
+
+
+def test_a_forged_line_is_shown_and_breaks_no_table() -> None:
+    deed = Deed(at="[/]", who="[/red]x", station="s", action="[b", nodes=("[/]",))
+    table = audit_table([Entry(number=1, deed=deed, signed_by="", problem="forged [/]")])
+    with Console(width=200, record=True, file=io.StringIO()) as console:
+        console.print(table)
+    assert "forged [/]" in console.export_text()

@@ -86,7 +86,9 @@ def roll_out(fleet: NodeFleet, bundle: Path, folder: Path, wave_soak_s: float) -
     plan = make_plan([Place(name) for name in fleet.nodes], seed="x")
     releases = {*catalog.releases.values()}
     gate = Gate(
-        look=lambda place: look_again(place, lambda p: connected(ways[p.name]), releases),
+        look=lambda place, entry: look_again(
+            place, entry, lambda p: connected(ways[p.name]), releases
+        ),
         soak_s=wave_soak_s,
     )
     with Record(folder / "record") as record:

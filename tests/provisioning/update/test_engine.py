@@ -101,7 +101,7 @@ def test_who_was_cut_off_comes_before_any_second_look(tmp_path: Path) -> None:
         said.append(place.name)
         return Entry("success", changed=True)
 
-    def look(place: Place) -> None:
+    def look(place: Place, _: Entry) -> None:
         said.append(f"look {place.name}")
 
     with Record(tmp_path / "r") as record:
@@ -112,6 +112,54 @@ def test_who_was_cut_off_comes_before_any_second_look(tmp_path: Path) -> None:
         Engine(record, PLAN, record.begun().limits, turn, Around(gate=Gate(look=look))).run()
         assert {entry.state for entry in record.entries.values()} == {"success"}
     assert said[:2] == [cut_off.name, f"look {done.name}"]
+
+
+def test_who_was_cut_off_is_looked_at_again_as_well(tmp_path: Path) -> None:
+    """Its release was confirmed, and the controller killed before it wrote that down."""
+    canary = PLAN.order[0]
+    with Record(tmp_path / "r") as record:
+        record.begin(head())
+        record.set(canary.name, Entry("in-progress"))
+    turn = Turn({canary.name: Entry("success", "has it already")})
+    broken = Entry("rolled-back", "after its update: its agent crashed 3 times")
+    entries = gated(tmp_path / "r", turn, lambda *_: broken, Hours(), 0)
+    assert turn.begun == [canary.name]
+    assert Counter(entry.state for entry in entries.values()) == {"rolled-back": 1, "cancelled": 39}
+
+
+def test_killed_again_as_it_resumes_it_still_knows_who_was_cut_off(tmp_path: Path) -> None:
+    cut_off = PLAN.order[7]
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    with Record(tmp_path / "r") as record:
+        record.begin(head())
+        record.set(cut_off.name, Entry("in-progress"))
+        record.set(PLAN.order[0].name, Entry("pending", "offline before", away=True))
+    with Record(tmp_path / "r") as record, pytest.raises(KeyboardInterrupt):
+        Engine(record, PLAN, Limits(), Turn(), Around(changed=killed)).run()
+    turn = Turn()
+    run(tmp_path / "r", turn, parallel=1)
+    assert turn.begun[0] == cut_off.name
+
+
+def test_one_that_breaks_the_program_costs_no_other_nodes_end(tmp_path: Path) -> None:
+    def turn(place: Place) -> Entry:
+        if place == PLAN.order[1]:
+            raise ZeroDivisionError
+        return Entry("success", changed=True)
+
+    with Record(tmp_path / "r") as record:
+        record.begin(head())
+        engine = Engine(record, PLAN, Limits(parallel=2), turn)
+        with pytest.raises(ZeroDivisionError):
+            engine.run()
+    with Record(tmp_path / "r") as record:
+        counts = Counter(entry.state for entry in record.entries.values())
+        assert counts["in-progress"] == 1
+        assert record.entries[PLAN.order[1].name].state == "in-progress"
+        assert counts["success"] >= 1
 
 
 @pytest.mark.parametrize("wish", ["pause", "abort"])
@@ -143,7 +191,11 @@ class Hours:
 
 
 def gated(
-    file: Path, turn: "Turn", look: Callable[[Place], Entry | None], clock: Hours, soak_s: float
+    file: Path,
+    turn: "Turn",
+    look: Callable[[Place, Entry], Entry | None],
+    clock: Hours,
+    soak_s: float,
 ) -> dict[str, Entry]:
     gate = Gate(look=look, soak_s=soak_s, clock=lambda: clock.now_s, sleep=clock.sleep)
     with Record(file) as record:
@@ -157,7 +209,7 @@ def test_a_release_that_breaks_an_hour_later_stays_with_the_canary(tmp_path: Pat
     clock, turn = Hours(), Turn()
     broken = Entry("rolled-back", "after its update: its agent crashed 1 times")
     entries = gated(
-        tmp_path / "r", turn, lambda _: broken if clock.now_s >= 3600 else None, clock, 2 * 3600
+        tmp_path / "r", turn, lambda *_: broken if clock.now_s >= 3600 else None, clock, 2 * 3600
     )
     assert len(turn.begun) == 1
     assert Counter(entry.state for entry in entries.values()) == {"rolled-back": 1, "cancelled": 39}
@@ -167,7 +219,7 @@ def test_every_wave_is_looked_at_again_before_the_next(tmp_path: Path) -> None:
     clock, turn = Hours(), Turn()
     looks: list[tuple[float, str]] = []
 
-    def look(place: Place) -> None:
+    def look(place: Place, _: Entry) -> None:
         looks.append((clock.now_s, place.name))
 
     entries = gated(tmp_path / "r", turn, look, clock, 600)
@@ -188,13 +240,13 @@ def test_the_operator_does_not_wait_for_a_gate(tmp_path: Path) -> None:
             control_of(file).set("pause")
 
     clock.sleep = pausing  # type: ignore[method-assign]
-    entries = gated(file, turn, lambda _: None, clock, 3600)
+    entries = gated(file, turn, lambda *_: None, clock, 3600)
     assert clock.now_s < 70
     assert Counter(entry.state for entry in entries.values()) == {"success": 1, "pending": 39}
     # Resumed, the gate stands there again.
     control_of(file).set("")
     clock.sleep = sleep  # type: ignore[method-assign]
-    entries = gated(file, turn, lambda _: None, clock, 10)
+    entries = gated(file, turn, lambda *_: None, clock, 10)
     assert {entry.state for entry in entries.values()} == {"success"}
 
 

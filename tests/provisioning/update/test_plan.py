@@ -13,6 +13,7 @@ from provisioning.update.rollout import (
     Entry,
     Limits,
     State,
+    bench_is_missed,
     cancelled,
     current_wave,
     is_over,
@@ -92,6 +93,13 @@ def test_any_course_of_events(
         assert len({place.neighbourhood for place in under_way}) == len(under_way)
         touched = sum(entry.state not in {"pending", "cancelled"} for entry in entries.values())
         failures = sum(entry.state in FAILURES for entry in entries.values())
+        # The bench first, whatever becomes of it, and one node alone before any other.
+        street = [place for place in under_way if not place.bench]
+        assert not street or all(
+            entries[place.name].state in {"success", *FAILURES} for place in fleet if place.bench
+        )
+        proved = any(entries[place.name].state == "success" for place in fleet if not place.bench)
+        assert len(street) <= 1 or proved
         # A bad release has reached no more than its wave, and the failures that were allowed.
         assert touched <= plan.waves[current_wave(plan, entries)].quota + failures
         if not under_way:
@@ -105,7 +113,9 @@ def test_any_course_of_events(
     assert is_over(plan, entries, limits)
     assert len(began) == len(set(began))
     pending = [place for place in fleet if entries[place.name] == Entry()]
-    if not too_many_failures(entries, limits):
+    if bench_is_missed(plan, entries):
+        assert {*began} <= {place.name for place in fleet if place.bench}
+    elif not too_many_failures(entries, limits):
         down = {
             place.neighbourhood
             for place in fleet
@@ -135,3 +145,40 @@ def test_an_absent_canary_proves_nothing_and_another_is_taken() -> None:
     (another,) = startable(plan, entries, limits)
     assert another != canary
     assert current_wave(plan, entries) == 0
+
+
+BENCH = [Place(f"b{n}", bench=True) for n in range(4)]
+STREET = [Place(f"s{n}") for n in range(100)]
+
+
+@pytest.mark.parametrize("ends", [["away"] * 4, ["away", *["success"] * 3]])
+def test_no_street_stands_in_for_a_bench_that_is_away(ends: list[str]) -> None:
+    plan = make_plan([*BENCH, *STREET], seed="x")
+    entries, limits = fresh(plan), Limits(tolerated=2)
+    assert {place.name for place in startable(plan, entries, limits)} == {"b0", "b1", "b2", "b3"}
+    for place, end in zip(BENCH, ends, strict=True):
+        entries[place.name] = Entry("pending", away=True) if end == "away" else Entry("success")
+    assert startable(plan, entries, limits) == []
+    assert is_over(plan, entries, limits)
+    assert bench_is_missed(plan, entries)
+    assert plan.waves[current_wave(plan, entries)].name == "bench"
+
+
+def test_a_bench_that_half_failed_within_what_is_tolerated_is_followed_by_one_node() -> None:
+    plan = make_plan([*BENCH, *STREET], seed="x")
+    entries, limits = fresh(plan), Limits(tolerated=2)
+    ends: list[State] = ["failed", "success", "success", "failed"]
+    for place, end in zip(BENCH, ends, strict=True):
+        entries[place.name] = Entry(end)
+    (canary,) = startable(plan, entries, limits)
+    assert not canary.bench
+    entries[canary.name] = Entry("in-progress")
+    assert startable(plan, entries, limits) == []
+    entries[canary.name] = Entry("success")
+    assert len(startable(plan, entries, limits)) == 4  # of 5 %, one is done
+
+
+@pytest.mark.parametrize("limits", [{"parallel": 0}, {"parallel": -3}, {"tolerated": -1}])
+def test_limits_that_no_rollout_can_have(limits: dict[str, int]) -> None:
+    with pytest.raises(PlanError, match=r"--(parallel|tolerate) "):
+        Limits(**limits)

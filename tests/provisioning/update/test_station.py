@@ -1,0 +1,145 @@
+"""A rollout is resumed as it was begun, is alone over its inventory, and obeys what was wished."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from invoke import Exit
+from services.mosquitto import Mosquitto, mosquitto_program
+
+from provisioning.listen import BrokerAccess, listening
+from provisioning.update.air import say_wish, wish_topic
+from provisioning.update.engine import Wish, control_of
+from provisioning.update.errors import RecordError
+from provisioning.update.plan import Place, make_plan
+from provisioning.update.record import Head, read_record
+from provisioning.update.rollout import Entry, Limits
+from provisioning.update.station import Access, Run, access_to, alone, roll_out
+from provisioning.update.tasks import leave_wish
+
+NAMES = [f"n{number}" for number in range(8)]
+PLAN = make_plan([Place(name) for name in NAMES], seed="x")
+DONE = Entry("success", changed=True)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerAccess]:
+    if mosquitto_program() is None:
+        pytest.skip("mosquitto is not installed")
+    with Mosquitto(tmp_path_factory.mktemp("station") / "broker") as broker:
+        yield BrokerAccess(url=broker.url)
+
+
+@pytest.fixture
+def access(tmp_path: Path) -> Access:
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True
+    )
+    (tmp_path / "inventory.ini").write_text("[nodes]\n" + "\n".join(NAMES))
+    files = (tmp_path / name for name in ("inventory.ini", "register.db", "audit.jsonl", "key"))
+    return access_to(*map(str, files), user="root")
+
+
+class Rollout:
+    """One rollout of the fleet; the operator wishes something as the third node is begun."""
+
+    def __init__(self, access: Access, broker: BrokerAccess | None = None) -> None:
+        self.file = access.inventory.with_name("record.jsonl")
+        self.begun: list[str] = []
+        self.ends: dict[str, Entry] = {}
+        self.wish: Wish = ""
+        self._access = access
+        self._broker = broker
+
+    def run(self, *, resume: bool = False, plan: object = PLAN) -> int:
+        """Run it; return the exit status."""
+        head = Head(releases={"k": "r"}, plan=plan, limits=Limits(parallel=1, tolerated=1))  # type: ignore[arg-type]
+        run = Run(
+            action="update", record=str(self.file), resume=resume, json=True, broker=self._broker
+        )
+        try:
+            roll_out(head, (), self._access, run, lambda place, *_: self._turn(place))
+        except Exit as ended:
+            return int(ended.code)
+        return 0
+
+    def _turn(self, place: Place) -> Entry:
+        self.begun.append(place.name)
+        if len(self.begun) == 3 and self.wish and self._broker:
+            say_wish(self._broker, self.file, self.wish)
+        elif len(self.begun) == 3 and self.wish:
+            control_of(self.file).set(self.wish)
+        return self.ends.get(place.name, DONE)
+
+    def states(self) -> set[str]:
+        return {entry.state for entry in read_record(self.file).entries.values()}
+
+
+@pytest.mark.parametrize("wish", ["pause", "abort"])
+def test_a_wish_that_was_obeyed_is_gone_though_a_node_failed(
+    access: Access, broker: BrokerAccess, wish: Wish
+) -> None:
+    rollout = Rollout(access, broker)
+    rollout.wish, rollout.ends = wish, {PLAN.order[0].name: Entry("failed", "it burnt")}
+    assert rollout.run() == 3
+    retained: list[bytes] = []
+    with listening(
+        broker, (), lambda _, wish: retained.append(wish), topics=(wish_topic(rollout.file),)
+    ) as say:
+        say("simpul/after", b"")  # what is retained has come before this is taken
+    assert retained == []
+    rollout.run(resume=True)
+    assert len(rollout.begun) == (8 if wish == "pause" else 3)
+
+
+def test_an_abort_that_nobody_heard_is_obeyed_by_the_next_run(access: Access) -> None:
+    rollout = Rollout(access)
+    rollout.wish = "pause"
+    assert rollout.run() == 0
+    begun = len(rollout.begun)
+    leave_wish(str(rollout.file), access, None, abort=True)
+    assert rollout.run(resume=True) == 3
+    assert len(rollout.begun) == begun
+    assert rollout.states() == {"success", "cancelled"}
+
+
+def test_a_wish_reaches_a_rollout_that_hears_no_broker(
+    access: Access, broker: BrokerAccess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rollout = Rollout(access)
+    rollout.wish = "pause"
+    rollout.run()
+    leave_wish(str(rollout.file), access, broker, abort=True)
+    assert control_of(rollout.file).wish() == "abort"
+    assert capsys.readouterr().out.endswith("nodes under way have ended\n")
+    # Of one that runs elsewhere nobody knows here.
+    leave_wish(str(rollout.file.with_name("typo.jsonl")), access, broker, abort=True)
+    assert "if one runs that was begun with --broker" in capsys.readouterr().out
+
+
+def test_a_bench_that_is_away_stops_it_and_is_waited_for(access: Access) -> None:
+    plan = make_plan([Place(name, bench=name == "n3") for name in NAMES], seed="x")
+    rollout = Rollout(access)
+    rollout.ends = {"n3": Entry("pending", "offline before", away=True)}
+    assert rollout.run(plan=plan) == 3
+    assert rollout.begun == ["n3"]
+    assert read_record(rollout.file).notes[-1].startswith("stopped: the bench has not proven it")
+    rollout.ends = {}
+    assert rollout.run(plan=plan, resume=True) == 0
+    assert rollout.states() == {"success"}
+
+
+def test_a_rollout_is_resumed_with_all_its_nodes(access: Access) -> None:
+    rollout = Rollout(access)
+    rollout.wish = "pause"
+    rollout.run()
+    fewer = make_plan([Place(name) for name in NAMES[:-1]], seed="x")
+    with pytest.raises(RecordError, match=r"is also of n7, .* name the same --nodes again"):
+        rollout.run(plan=fewer, resume=True)
+
+
+def test_two_rollouts_do_not_run_over_one_inventory(access: Access) -> None:
+    with alone(access.inventory), pytest.raises(RecordError, match="another rollout runs"):
+        Rollout(access).run()
+    assert Rollout(access).run() == 0

@@ -1,0 +1,160 @@
+"""A node's turn ends as what became of the node, whatever breaks on the way to it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from node.install.machine import Outcome, Standing
+from provisioning.update import turn as turns
+from provisioning.update.bundles import Choice
+from provisioning.update.errors import NodeError, PlanError, UnreachableError
+from provisioning.update.link import Session, Trial
+from provisioning.update.plan import Place
+from provisioning.update.rollout import Entry
+from provisioning.update.turn import check_url, look_again, prove, update_node
+
+OLD, NEW = "a" * 64, "b" * 64
+PLACE = Place("pasar-horas")
+WELL = Standing(
+    status="idle", confirmed=OLD, active=True, restarts=0, delivers=True, frames=True, beacons=True
+)
+HAS_NEW = msgspec.structs.replace(WELL, confirmed=NEW)
+
+
+class Answers:
+    """A node that answers with one standing after the other, the last for ever."""
+
+    def __init__(self, *standings: Standing, send: Exception | None = None) -> None:
+        self.standings = [*standings]
+        self.refuses = send
+        self.confirmed: list[str] = []
+
+    def status(self) -> Standing:
+        return self.standings.pop(0) if len(self.standings) > 1 else self.standings[0]
+
+    def send(self, bundle: Path) -> str:
+        if self.refuses:
+            raise self.refuses
+        return str(bundle)
+
+    def install(self, bundle: str, release: str, trial: Trial) -> Outcome:
+        del bundle, trial
+        return Outcome(status="trial", release=release, deadline_seconds=11)
+
+    def confirm(self, release: str) -> Outcome:
+        self.confirmed.append(release)
+        return Outcome(status="installed", release=release)
+
+    def rollback(self, leaving: str) -> Outcome:
+        del leaving
+        return Outcome(status="rolled-back")
+
+    @contextmanager
+    def connect(self, _: Place) -> Iterator[Session]:
+        yield self
+
+
+class Time:
+    """A clock on which nobody really waits."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    clock = Time()
+    monkeypatch.setattr(turns, "time", clock)
+    return clock
+
+
+class Shelf:
+    """The bundles of a rollout: one for all."""
+
+    def choose(self, _: Standing) -> Choice:
+        return Choice(Path("new.bundle"), NEW)
+
+
+def update(node: Answers) -> Entry:
+    return update_node(PLACE, node.connect, turns.Orders(catalog=Shelf()))  # type: ignore[arg-type]
+
+
+def test_what_works_is_kept_with_a_success(time: Time) -> None:
+    trial = msgspec.structs.replace(WELL, status="trial", release=NEW, beacons=None)
+    entry = update(Answers(WELL, trial))
+    assert (entry.state, entry.changed) == ("success", True)
+    assert entry.had == ("delivers", "frames")
+    assert time.now_s == 0
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [("delivers", "reaches no broker"), ("frames", "no frames"), ("beacons", "access point")],
+)
+def test_a_trial_that_lost_something_is_not_confirmed(time: Time, lost: str, words: str) -> None:
+    trial = msgspec.structs.replace(WELL, status="trial", release=NEW, **{lost: False})
+    node = Answers(WELL, trial)
+    entry = update(node)
+    assert (entry.state, node.confirmed) == ("rolled-back", [])
+    assert words in entry.message
+    assert time.now_s > 0
+    # What it never had, it did not lose.
+    without = msgspec.structs.replace(WELL, **{lost: False})
+    assert update(Answers(without, trial)).state == "success"
+
+
+@pytest.mark.parametrize("lost", ["delivers", "frames", "beacons"])
+def test_a_second_look_finds_what_was_lost_since(lost: str) -> None:
+    node = Answers(msgspec.structs.replace(HAS_NEW, **{lost: False}))
+    ended = Entry("success", changed=True, had=("delivers", "frames", "beacons"))
+    found = look_again(PLACE, ended, node.connect, {NEW})
+    assert found
+    assert found.state == "failed"
+    had_less = msgspec.structs.replace(ended, had=())
+    assert look_again(PLACE, had_less, node.connect, {NEW}) is None
+
+
+def test_it_has_the_release_and_its_agent_is_dead() -> None:
+    entry = update(Answers(msgspec.structs.replace(HAS_NEW, active=False)))
+    assert (entry.state, "agent did not run" in entry.message) == ("failed", True)
+    assert update(Answers(HAS_NEW)).message == f"has {NEW[:12]} already"
+
+
+def test_what_breaks_while_it_is_sent_is_said_as_it_is(time: Time) -> None:
+    full = update(Answers(WELL, send=NodeError("takes no file: Failure; is its disk full?")))
+    assert (full.state, "is its disk full?" in full.message) == ("failed", True)
+    gone = update(Answers(WELL, send=UnreachableError("pasar-horas: Socket is closed")))
+    assert gone == Entry(
+        "unreachable", "lost before it was told anything: pasar-horas: Socket is closed"
+    )
+    assert time.now_s == 0
+
+
+def test_an_installer_at_work_is_no_end(time: Time) -> None:
+    busy = msgspec.structs.replace(WELL, busy=True, message="flipping")
+    entry = update(Answers(busy))
+    assert (entry.state, "installer" in entry.message) == ("failed", True)
+    # Met in the middle of its work, after the connection broke: waited for, then judged.
+    node = Answers(busy, busy, HAS_NEW)
+    assert prove(PLACE, NEW, WELL, node.connect, 300, "cut").state == "success"
+    stuck = prove(PLACE, NEW, WELL, Answers(busy).connect, 300, "cut")
+    assert stuck.state != "success"
+    assert time.now_s > 300
+
+
+@pytest.mark.parametrize("url", ["https://h/{name}", "https://h/{", "https://h/{}", "{file}}"])
+def test_an_address_has_one_place(url: str) -> None:
+    with pytest.raises(PlanError, match="--url"):
+        check_url(url)
+    assert (
+        turns.address_of(Path("/b/a.bundle"), check_url("https://h/{file}")) == "https://h/a.bundle"
+    )
