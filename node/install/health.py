@@ -37,15 +37,15 @@ class Output(Struct, frozen=True):
     beacons: bool | None = None
 
 
-def output_of(outbox: Path) -> Output | None:
-    """Return what the file of an outbox tells; None where it cannot be read.
+def output_of(outbox: Path, *, measured: bool = True) -> Output | None:
+    """Return what the file of an outbox tells, its measurements only if asked; None without one.
 
     A release with another format of its outbox is not judged by it.
     """
     try:
         with closing(sqlite3.connect(f"file:{outbox}?mode=ro", uri=True, timeout=5)) as opened:
             rows = opened.execute(_NEWEST, (_ROWS_MAX,)).fetchall()
-        frames, beacons = _measured(body for _, _, body in rows)
+        frames, beacons = _measured(body for _, _, body in rows if measured)
     except (sqlite3.Error, ValueError):
         return None
     run = rows[0][0] if rows else ""
@@ -110,13 +110,14 @@ class Watch(Struct, frozen=True, kw_only=True):
     def _wanting(self, now: Pulse) -> Iterator[str]:
         if now.silent_s is not None and now.silent_s > _SILENT_MAX_S:
             yield f"the agent hangs: silent for {now.silent_s:.0f} s"
-        after = output_of(self.outbox)
+        before = self.before
+        after = output_of(self.outbox, measured=bool(before and (before.frames or before.beacons)))
         if after is None:
             return
-        if after.run == (self.before.run if self.before else ""):
+        if after.run == (before.run if before else ""):
             yield "the agent records nothing"
-        elif self.before:
-            yield from _lost(self.before, after)
+        elif before:
+            yield from _lost(before, after)
 
 
 def _lost(before: Output, after: Output) -> Iterator[str]:
