@@ -12,11 +12,12 @@ from node.messages import SimpulError
 from provisioning.flash.card import Job, write_card
 from provisioning.flash.device import Device
 from provisioning.flash.errors import FakeCapacityError, RefusedError, StoppedError
-from provisioning.flash.fat import Fat, Patch, find_fat, seed_patches
+from provisioning.flash.fat import Patch, find_fat, seed_patches
 from provisioning.flash.guards import Policy
 from provisioning.flash.progress import Progress, Verdict
 from provisioning.flash.screen import Screening
 from provisioning.flash.source import Source
+from provisioning.flash.stop import Stop
 from provisioning.inventory import Node
 from provisioning.register import Card as CardRow
 from provisioning.register import Register
@@ -36,7 +37,7 @@ class Assignment:
     slot: str
     progress: Progress = field(default_factory=Progress)
     fingerprints: tuple[str, ...] = ()
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: Stop = field(default_factory=Stop)
     write: Callable[[Job], None] = write_card
 
 
@@ -56,7 +57,10 @@ class Batch:
     """Cards being made from one source; more may be added while others are at work."""
 
     def __init__(self, source: Source, station: Station) -> None:
-        """Make cards from `source`; nothing starts yet."""
+        """Make cards from `source`; nothing starts yet.
+
+        Raises ImageError when it has no place for a seed: now, and not once a card was erased.
+        """
         self.source = source
         self.station = station
         self.cards: list[Assignment] = []
@@ -64,7 +68,7 @@ class Batch:
         # One seed at a time: each needs a copy of the FAT in memory.
         self._seeding = threading.Lock()
         self._ending = threading.Lock()
-        self._fat: Fat | None = None
+        self._fat = find_fat(source, label=station.seed_label)
 
     def add(self, card: Assignment) -> None:
         """Start making a card."""
@@ -88,19 +92,20 @@ class Batch:
         on_tick(self.cards)
 
     def stop(self) -> None:
-        """Have every card stop where it is; each can be resumed."""
+        """Have every card stop where it is, but for its very last block; each can be resumed."""
         for card in self.cards:
-            card.stop.set()
+            card.stop.ask()
 
     def check_stalled(self) -> None:
         """Give up on cards that have not moved for long: the kernel may wait for them for ever."""
-        now_mono = time.monotonic()
         for card in self.cards:
-            progress = card.progress
-            idle = now_mono - max(progress.moved_mono, self.source.moved_mono)
-            if not progress.verdict and idle > self.station.stall_seconds:
-                card.stop.set()
-                self._end(card, "failed", f"no answer for {idle:.0f} s; pull it and try another")
+            is_last = card.progress.phase == "finishing"
+            idle = time.monotonic() - max(card.progress.moved_mono, self.source.moved_mono)
+            if idle > self.station.stall_seconds:
+                with self._ending:
+                    # A finished card waits for its verdict only; any other can no longer boot.
+                    if not card.progress.verdict and card.stop.ask(even_last=is_last):
+                        self._give(card, "failed", _stalled(idle, is_last=is_last))
 
     def _run(self, card: Assignment) -> None:
         job = Job(
@@ -123,23 +128,31 @@ class Batch:
             self._end(card, "fake", str(error))
         except (SimpulError, OSError) as error:
             self._end(card, "failed", str(error))
+        except BaseException as error:
+            # Whatever it was: a card without a verdict would be waited for for ever.
+            name = type(error).__name__
+            self._end(card, "failed", f"a fault of this program: {name}: {error}; report it")
+            raise
         else:
             self.source.trust()
             self._end(card, "verified")
 
     def _identity(self, card: Assignment) -> list[Patch]:
         with self._seeding:
-            if self._fat is None:
-                self._fat = find_fat(self.source, label=self.station.seed_label)
+            card.stop.check()  # given up while it waited: the node may have another card by now
             seed = self.station.seeds(card.node)
             card.fingerprints = seed.fingerprints
             return seed_patches(self.source, self._fat, seed.files)
 
     def _end(self, card: Assignment, verdict: Verdict, reason: str = "") -> None:
         with self._ending:
-            if card.progress.verdict:
-                return  # it was given up before
+            if not card.progress.verdict:  # else it was given up before
+                self._give(card, verdict, reason)
+
+    def _give(self, card: Assignment, verdict: Verdict, reason: str) -> None:
+        try:
             reason = self._record(card, verdict, reason)
+        finally:
             card.progress.end(verdict, reason)
 
     def _record(self, card: Assignment, verdict: Verdict, reason: str) -> str:
@@ -155,6 +168,11 @@ class Batch:
                     verdict=verdict,
                 )
             )
-        except SimpulError as error:
+        except (SimpulError, ValueError) as error:  # ValueError: a name that SQLite cannot hold
             return f"{reason}; not in the register: {error}".lstrip("; ")
         return reason
+
+
+def _stalled(idle_seconds: float, *, is_last: bool) -> str:
+    words = f"no answer for {idle_seconds:.0f} s; pull it and try another"
+    return f"{words}; it may boot now: do not use it as it is" if is_last else words

@@ -6,8 +6,7 @@ and the mark in its place tells the next run where to go on.
 """
 
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,19 +21,18 @@ from provisioning.flash.block import (
     write_at,
 )
 from provisioning.flash.device import Device
-from provisioning.flash.errors import CardError, RefusedError, StoppedError
+from provisioning.flash.errors import CardError, RefusedError
 from provisioning.flash.fat import Patch
 from provisioning.flash.guards import Policy, refusals
-from provisioning.flash.image_map import ImageMap
 from provisioning.flash.journal import BLOCK_BYTES, Journal, begin_journal, find_journal
 from provisioning.flash.progress import Progress
 from provisioning.flash.ranges import Handles, Work, expect, write_ranges
+from provisioning.flash.samples import check_samples
 from provisioning.flash.screen import Screening, screen_full, screen_quick
 from provisioning.flash.source import Source
+from provisioning.flash.stop import Stop
 
 WIPE_BYTES = 2**20
-_SAMPLE_EVERY_BYTES = 8 * 2**20
-_SAMPLE_APART_BYTES = 32 * 2**10
 
 Identity = Callable[[], Iterable[Patch]]
 """Makes what one card has of its own; called once everything else is known to be good."""
@@ -48,7 +46,7 @@ class Job:
     source: Source
     identity: Identity
     progress: Progress
-    stop: threading.Event
+    stop: Stop
     journals: Path
     policy: Policy
     screening: Screening = "quick"
@@ -99,22 +97,54 @@ def write_file(job: Job) -> None:
 
 def _make(job: Job, handles: Handles) -> None:
     journal = _journal(job, handles)
+    if journal.identity_blocks:
+        _take_identity(job.source, handles, journal.identity_blocks)
     work = Work(job.source, handles, job.progress, job.stop)
     write_ranges(work, finished=frozenset(journal.finished), note=journal.note)
-    _finish(job, handles)
+    _finish(job, handles, journal)
     journal.remove()
 
 
-def _finish(job: Job, handles: Handles) -> None:
-    if job.stop.is_set():
-        raise StoppedError("put it in again and flash it: it goes on from there")
+def _finish(job: Job, handles: Handles, journal: Journal | None = None) -> None:
+    job.stop.check()
     job.progress.enter("sampling")
     check_samples(job.source, handles)
+    job.stop.check()
     job.progress.enter("identity")
-    write_patches(handles, list(job.identity()))
+    patches = list(job.identity())
+    if journal:
+        journal.note_identity(each.offset_bytes for each in patches)
+    write_patches(handles, patches)
     flush(handles.writer)
     job.progress.enter("finishing")
-    write_first_block(job.source, handles)
+    job.stop.begin_last()
+    try:
+        write_first_block(job.source, handles)
+        job.stop.finish()
+    except BaseException as error:
+        _unboot(handles, journal.mark if journal else bytes(BLOCK_BYTES), error)
+        raise
+
+
+def _unboot(handles: Handles, mark: bytes, reason: BaseException) -> None:
+    """Put the mark back: what is not known to be good must not boot. Raises CardError."""
+    first = aligned_buffer(BLOCK_BYTES)
+    first[:] = mark
+    try:
+        write_at(handles.writer, first, 0)
+        flush(handles.writer)
+    except CardError as error:
+        raise CardError(f"{reason}; it may boot now: do not use it as it is") from error
+
+
+def _take_identity(source: Source, handles: Handles, blocks: Iterable[int]) -> None:
+    """Make blocks that may hold an older identity what they are in the image.
+
+    Those in its ranges are written again with them; the seed lies in free space of the FAT too.
+    """
+    old = [Patch(at, bytes(source.piece(at, BLOCK_BYTES))) for at in blocks]
+    write_patches(handles, old)
+    flush(handles.writer)
 
 
 def _journal(job: Job, handles: Handles) -> Journal:
@@ -147,7 +177,9 @@ def _wipe(handles: Handles, size_bytes: int) -> None:
     a card pulled amid it would still boot what is no longer whole.
     """
     zeros = aligned_buffer(WIPE_BYTES)
-    tail_start = max(size_bytes - WIPE_BYTES, 0) // BLOCK_BYTES * BLOCK_BYTES
+    # To the very end: the last sector holds the second header of a GPT. Sizes are whole sectors,
+    # of 512 bytes at least, but not always whole blocks.
+    tail_start = whole_sectors(max(size_bytes - WIPE_BYTES, 0))
     write_at(handles.writer, zeros[:BLOCK_BYTES], 0)
     flush(handles.writer)
     write_at(handles.writer, zeros, 0)
@@ -166,31 +198,6 @@ def write_patches(handles: Handles, patches: Iterable[Patch]) -> None:
     for patch in patches:
         buffer[:] = patch.data
         expect(handles, buffer, patch.offset_bytes)
-
-
-def check_samples(source: Source, handles: Handles) -> None:
-    """Read samples of every range once more, now that all is written. Raises CardError.
-
-    A card that writes its end over its beginning has given back every range right after it was
-    written; it cannot do so now.
-    """
-    wanted = aligned_buffer(BLOCK_BYTES)
-    for offset in _sample_offsets(source.map):
-        length = min(BLOCK_BYTES, source.map.image_bytes - offset)
-        source.read_into(wanted[:length], offset)
-        wanted[length:] = bytes(BLOCK_BYTES - length)
-        expect(handles, wanted, offset)
-
-
-def _sample_offsets(image_map: ImageMap) -> Iterator[int]:
-    """Give a block of every 8 MiB of every range, and its last, but no two close together."""
-    last = 0
-    for part in image_map.ranges:
-        end = (part.end_bytes - 1) // BLOCK_BYTES * BLOCK_BYTES
-        for offset in (*range(part.offset_bytes, end, _SAMPLE_EVERY_BYTES), end):
-            if offset - last >= _SAMPLE_APART_BYTES:
-                last = offset
-                yield offset
 
 
 def write_first_block(source: Source, handles: Handles) -> None:

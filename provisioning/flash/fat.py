@@ -9,22 +9,21 @@ that no key and no token touches the station's disk, and none stands in argument
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
-import msgspec
 from msgspec import Struct
 
 from provisioning.flash.block import whole_sectors
 from provisioning.flash.errors import ImageError, StationError
 from provisioning.flash.frames import write_whole
-from provisioning.flash.image_map import Range
+from provisioning.flash.image_map import Range, spans
 from provisioning.flash.journal import BLOCK_BYTES
+from provisioning.flash.partitions import SECTOR_BYTES, partitions
 from provisioning.flash.source import Source
 
 # Where cloud-init looks: in our image, anywhere (its own label), in Raspberry Pi OS.
 LABELS = ("SIMPUL", "CIDATA", "BOOTFS")
-_SECTOR_BYTES = 512
 _COPY_BYTES = 2**20
 _FAT16 = (slice(54, 57), slice(43, 54))  # of FAT12 too
 _FAT32 = (slice(82, 85), slice(71, 82))
@@ -45,32 +44,31 @@ class Fat(Struct, frozen=True):
     label: str
 
 
-class _Entry(Struct):
-    start: int
-    size: int
-
-
-class _Table(Struct):
-    sectorsize: int = _SECTOR_BYTES
-    partitions: list[_Entry] = []
-
-
-class _Answer(Struct):
-    partitiontable: _Table
-
-
 def find_fat(source: Source, *, label: str = "") -> Fat:
     """Return the FAT that takes the seed: the one labelled so, or by LABELS, or the only one.
 
-    Raises ImageError when none or several fit.
+    Waits only until the tables and boot sectors that it needs are decoded. Raises ImageError when
+    none or several fit.
     """
-    fats = [fat for part in _partitions(source) if (fat := _fat(source, part))]
-    wanted = [label.upper()] if label else list(LABELS)
+    try:
+        return _find(source, [label.upper()] if label else list(LABELS), or_only=not label)
+    except ImageError:
+        source.check_kept()  # what was kept may have rotted; then the image is not to blame
+        raise
+
+
+def _find(source: Source, wanted: Sequence[str], *, or_only: bool) -> Fat:
+    fats = []
+    for part in partitions(source):
+        if fat := _fat(source, part):
+            if fat.label == wanted[0]:
+                return fat  # none can be better: the rest of the image need not be waited for
+            fats.append(fat)
     for each in wanted:
         for fat in fats:
             if fat.label == each:
                 return fat
-    if len(fats) == 1 and not label:
+    if len(fats) == 1 and or_only:
         return fats[0]
     labels = ", ".join(fat.label or "(none)" for fat in fats)
     raise ImageError(
@@ -89,8 +87,8 @@ def seed_patches(source: Source, fat: Fat, files: Mapping[str, bytes]) -> list[P
     with ExitStack() as stack:
         copy = _memory(stack, "fat")
         os.ftruncate(copy, end - start)
-        for offset, length in _mapped(source, start, end):
-            write_whole(copy, memoryview(_image(source, offset, length)), offset - start)
+        for at, length in _mapped(source, start, end):
+            write_whole(copy, memoryview(source.piece(at, length)), at - start)
         for name, content in files.items():
             file = _memory(stack, "seed")
             write_whole(file, memoryview(content), 0)
@@ -120,7 +118,7 @@ def _mcopy(copy: int, offset_bytes: int, file: int, name: str) -> None:
 def _changed(source: Source, start: int, copy: int) -> Iterator[Patch]:
     """Give the blocks of `copy` that are not the image's."""
     for at, length in _filled(copy):
-        was, now = _image(source, start + at, length), os.pread(copy, length, at)
+        was, now = source.piece(start + at, length), os.pread(copy, length, at)
         if now == was:
             continue
         for block in range(0, length, BLOCK_BYTES):
@@ -143,8 +141,8 @@ def _filled(file: int) -> Iterator[tuple[int, int]]:
 
 def _mapped(source: Source, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Give offset and length of what the map has between `start` and `end`, in pieces."""
-    for part in source.map.ranges:
-        yield from _pieces(max(part.offset_bytes, start), min(part.end_bytes, end))
+    for span in spans(source.map.ranges, start, end):
+        yield from _pieces(*span)
 
 
 def _pieces(start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -152,47 +150,9 @@ def _pieces(start: int, end: int) -> Iterator[tuple[int, int]]:
         yield at, min(_COPY_BYTES, end - at)
 
 
-def _image(source: Source, offset: int, length: int) -> bytearray:
-    """Return a piece of the image, zeros where the map has nothing."""
-    piece = bytearray(length)
-    for at, count in _mapped(source, offset, offset + length):
-        source.read_into(memoryview(piece)[at - offset : at - offset + count], at)
-    return piece
-
-
-def _partitions(source: Source) -> list[Range]:
-    """Return where the partitions lie: MBR with its logical ones or GPT, as sfdisk(8) reads them.
-
-    Raises ImageError, StationError.
-    """
-    plain = source.plain_descriptor()
-    try:
-        done = subprocess.run(
-            ["sfdisk", "--json", f"/proc/self/fd/{plain}"],  # noqa: S607 - where PATH has it
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            pass_fds=(plain,),
-            env={**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
-        )
-    except FileNotFoundError as error:
-        raise StationError("sfdisk is missing: apt-get install fdisk") from error
-    try:
-        table = msgspec.json.decode(done.stdout, type=_Answer).partitiontable
-    except msgspec.MsgspecError as error:
-        reason = done.stderr.decode(errors="replace").strip()
-        raise ImageError(f"{source.name}: no partition table: {reason or error}") from error
-    return [
-        Range(each.start * table.sectorsize, each.size * table.sectorsize)
-        for each in table.partitions
-    ]
-
-
 def _fat(source: Source, part: Range) -> Fat | None:
     """Return the partition as a FAT, by its boot sector (Microsoft's fatgen103), or None."""
-    sector = bytearray(_SECTOR_BYTES)
-    if any(each.offset_bytes <= part.offset_bytes < each.end_bytes for each in source.map.ranges):
-        source.read_into(memoryview(sector), part.offset_bytes)
+    sector = source.piece(part.offset_bytes, SECTOR_BYTES)
     for kind, label in (_FAT16, _FAT32):
         if sector[510:] == b"\x55\xaa" and sector[kind] == b"FAT":
             text = sector[label].decode("ascii", errors="replace").strip().upper()

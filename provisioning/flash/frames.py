@@ -5,18 +5,16 @@ readers hear of them in the image's.
 """
 
 import os
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
 
-from provisioning.flash.image_map import Range
+from provisioning.flash.image_map import Range, Span, spans
 from provisioning.seekable import Frame, unpack_frame
 
 WORKERS_COUNT_MAX = 4
-_Span = tuple[int, int]
 
 
 def decode_frames(
@@ -32,7 +30,8 @@ def decode_frames(
     `advance` hears up to where everything is there; False, from it and from here, ends it early.
     Raises ValueError, OSError.
     """
-    wanted = [(frame, spans) for frame in frames if (spans := list(_spans(frame, ranges)))]
+    parts = ((frame, list(_of_frame(frame, ranges))) for frame in frames)
+    wanted = [(frame, needed) for frame, needed in parts if needed]
     workers = min(os.cpu_count() or 1, WORKERS_COUNT_MAX)
     size = max((frame.plain_bytes for frame, _ in wanted), default=0)
     buffers: SimpleQueue[memoryview] = SimpleQueue()
@@ -41,11 +40,11 @@ def decode_frames(
     under_way: deque[tuple[Future[None], int]] = deque()
     pool = ThreadPoolExecutor(workers, "frame")
     try:
-        for frame, spans in wanted:
+        for frame, needed in wanted:
             if len(under_way) > workers and not advance(_oldest(under_way)):
                 return False
-            work = partial(_decode, frame, spans, packed, plain, buffers)
-            under_way.append((pool.submit(work), spans[-1][1]))
+            work = partial(_decode, frame, needed, packed, plain, buffers)
+            under_way.append((pool.submit(work), needed[-1][1]))
         while under_way:
             if not advance(_oldest(under_way)):
                 return False
@@ -61,24 +60,20 @@ def _oldest(under_way: deque[tuple[Future[None], int]]) -> int:
     return end
 
 
-def _spans(frame: Frame, ranges: Sequence[Range]) -> Iterator[_Span]:
-    """Give what the frame holds of the ranges, as offsets in the image."""
-    start, end = frame.plain_offset_bytes, frame.plain_offset_bytes + frame.plain_bytes
-    first = bisect_right(ranges, start, key=lambda each: each.end_bytes)
-    for part in ranges[first:]:
-        if part.offset_bytes >= end:
-            return
-        yield max(part.offset_bytes, start), min(part.end_bytes, end)
+def _of_frame(frame: Frame, ranges: Sequence[Range]) -> Iterator[Span]:
+    """Give what the frame holds of the ranges."""
+    start = frame.plain_offset_bytes
+    return spans(ranges, start, start + frame.plain_bytes)
 
 
 def _decode(
-    frame: Frame, spans: Iterable[_Span], packed: int, plain: int, buffers: SimpleQueue[memoryview]
+    frame: Frame, needed: Iterable[Span], packed: int, plain: int, buffers: SimpleQueue[memoryview]
 ) -> None:
     data = os.pread(packed, frame.packed_bytes, frame.packed_offset_bytes)
     buffer = buffers.get()
     try:
         unpack_frame(data, buffer[: frame.plain_bytes])
-        for start, end in spans:
+        for start, end in needed:
             at = frame.plain_offset_bytes
             write_whole(plain, buffer[start - at : end - at], start)
     finally:

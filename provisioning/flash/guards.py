@@ -37,7 +37,8 @@ def refusals(device: Device, policy: Policy, root: Path = Path("/")) -> list[str
         )
     if device.size_bytes > policy.size_max_bytes:
         reasons.append(
-            f"larger than any card: {_mib(device.size_bytes)} MiB; --size-max-gib allows more"
+            f"larger than any card: {_mib(device.size_bytes)} MiB; "
+            "size_max_gib in station.toml allows more"
         )
     if device.read_only:
         reasons.append("write-protected")

@@ -7,6 +7,8 @@ that very field written as zeros.
 
 import hashlib
 import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -35,6 +37,10 @@ class Range(Struct, frozen=True):
         return self.offset_bytes + self.length_bytes
 
 
+Span = tuple[int, int]
+"""Start and end (exclusive) in the image, in bytes."""
+
+
 class ImageMap(Struct, frozen=True, kw_only=True):
     """The ranges of an image, ascending and apart."""
 
@@ -58,6 +64,15 @@ class ImageMap(Struct, frozen=True, kw_only=True):
     def has_sums(self) -> bool:
         """Tell whether every range has its checksum."""
         return all(each.sha256 for each in self.ranges)
+
+
+def spans(ranges: Sequence[Range], start_bytes: int, end_bytes: int) -> Iterator[Span]:
+    """Give what ascending ranges have between two offsets of the image."""
+    first = bisect_right(ranges, start_bytes, key=lambda each: each.end_bytes)
+    for part in ranges[first:]:
+        if part.offset_bytes >= end_bytes:
+            return
+        yield max(part.offset_bytes, start_bytes), min(part.end_bytes, end_bytes)
 
 
 def read_map(file: Path) -> ImageMap:

@@ -10,19 +10,23 @@ the next one.
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from provisioning.flash.block import whole_sectors
 from provisioning.flash.errors import StationError
+from provisioning.flash.image_map import ImageMap
 from provisioning.flash.source import Source
 
 BLOCK_BYTES = 4096
 _MARK = b"Simpul: this card is unfinished and does not boot. Flash it again. "
 _TOKEN_BYTES = 16
 _TOKEN = re.compile(rb"[0-9a-f]{32}")
+_TELLS_IDENTITY = 2  # the version since which journals do
 
 
 class Heading(Struct, frozen=True, kw_only=True):
@@ -30,14 +34,25 @@ class Heading(Struct, frozen=True, kw_only=True):
 
     image: str
     size_bytes: int
+    version: int = 1
+
+
+class _Identity(Struct, frozen=True, kw_only=True):
+    """Says that from here on these blocks may hold an identity; offsets in bytes."""
+
+    identity_blocks: list[Annotated[int, Meta(ge=BLOCK_BYTES, multiple_of=BLOCK_BYTES)]]
 
 
 class Journal:
     """The journal of one unfinished card."""
 
-    def __init__(self, file: Path, finished: Iterable[int] = ()) -> None:
+    def __init__(
+        self, file: Path, finished: Iterable[int] = (), identity_blocks: Iterable[int] = ()
+    ) -> None:
+        """Go on in `file`, where ranges are finished and blocks may hold an older identity."""
         self.file = file
         self.finished = set(finished)
+        self.identity_blocks = set(identity_blocks)
 
     @property
     def mark(self) -> bytes:
@@ -49,6 +64,12 @@ class Journal:
         numbers = list(ranges)
         self.finished.update(numbers)
         _append(self.file, msgspec.json.encode(numbers))
+
+    def note_identity(self, blocks: Iterable[int]) -> None:
+        """Keep for good which blocks are about to get an identity. Raises StationError."""
+        offsets = sorted(blocks)
+        self.identity_blocks.update(offsets)
+        _append(self.file, msgspec.json.encode(_Identity(identity_blocks=offsets)))
 
     def remove(self) -> None:
         """Forget the card: it is finished."""
@@ -64,7 +85,8 @@ def journal_directory() -> Path:
 def begin_journal(directory: Path, source: Source, size_bytes: int) -> Journal:
     """Make the journal of a card that is begun anew. Raises StationError."""
     journal = Journal(directory / f"{secrets.token_hex(_TOKEN_BYTES)}.jsonl")
-    _append(journal.file, msgspec.json.encode(_heading(source, size_bytes)))
+    heading = Heading(image=source.map.key, size_bytes=size_bytes, version=_TELLS_IDENTITY)
+    _append(journal.file, msgspec.json.encode(heading))
     return journal
 
 
@@ -77,22 +99,47 @@ def find_journal(
         return None
     file = directory / f"{token.decode()}.jsonl"
     try:
-        lines = file.read_bytes().split(b"\n")
-        if msgspec.json.decode(lines[0], type=Heading) != _heading(source, size_bytes):
-            return None
-        finished: set[int] = set()
         # What follows the last line end was cut off while it was written.
-        for line in lines[1:-1]:
-            finished.update(msgspec.json.decode(line, type=list[int]))
+        heading, *lines = file.read_bytes().split(b"\n")[:-1] or [b""]
+        version = _version(msgspec.json.decode(heading, type=Heading), source, size_bytes)
+        notes = [msgspec.json.decode(line, type=list[int] | _Identity) for line in lines]
     except (OSError, msgspec.MsgspecError):
         return None  # missing or damaged: begin anew, which is always right
-    if not finished <= set(range(len(source.map.ranges))):
-        return None
-    return Journal(file, finished)
+    journal = _replayed(file, notes, source.map)
+    everything = set(range(len(source.map.ranges)))
+    # Old journals are silent about identities: a card that was so far may hold a part of one.
+    is_doubtful = version < _TELLS_IDENTITY and journal.finished == everything
+    return journal if version and journal.finished <= everything and not is_doubtful else None
 
 
-def _heading(source: Source, size_bytes: int) -> Heading:
-    return Heading(image=source.map.key, size_bytes=size_bytes)
+def _replayed(file: Path, notes: Iterable[list[int] | _Identity], image_map: ImageMap) -> Journal:
+    journal = Journal(file)
+    for note in notes:
+        if isinstance(note, _Identity):
+            journal.identity_blocks.update(note.identity_blocks)
+            journal.finished -= _ranges_at(note.identity_blocks, image_map)
+        else:
+            journal.finished.update(note)
+    return journal
+
+
+def _ranges_at(blocks: Collection[int], image_map: ImageMap) -> set[int]:
+    """Return the numbers of the ranges to write again when these blocks are to be the image's."""
+    found = set()
+    touched_bytes = 0
+    for number, part in enumerate(image_map.ranges):
+        # A range is written in whole sectors, which may be more than it has: over the next one.
+        first = part.offset_bytes - BLOCK_BYTES
+        if part.offset_bytes < touched_bytes or any(first < at < part.end_bytes for at in blocks):
+            found.add(number)
+            touched_bytes = part.offset_bytes + whole_sectors(part.length_bytes)
+    return found
+
+
+def _version(heading: Heading, source: Source, size_bytes: int) -> int:
+    """Return the version of a journal of this image and card; 0 for others'."""
+    same = heading.image == source.map.key and heading.size_bytes == size_bytes
+    return heading.version if same else 0
 
 
 def _append(file: Path, line: bytes) -> None:

@@ -10,6 +10,7 @@ from fpdf import FPDF
 from fpdf.errors import FPDFException
 from msgspec import Struct
 
+from node.install.durable import replace_file
 from provisioning.flash.errors import StationError
 from provisioning.inventory import Node
 
@@ -44,7 +45,7 @@ class Label(Struct, frozen=True, kw_only=True):
 
 
 def write_labels(file: Path, labels: Iterable[Label]) -> None:
-    """Write a PDF, one page for each label. Raises StationError."""
+    """Write a PDF, one page for each label; whole or not at all. Raises StationError."""
     pdf = FPDF(orientation="landscape", unit="mm", format=(_HEIGHT_MM, _WIDTH_MM))
     pdf.set_auto_page_break(auto=False)
     pdf.set_margin(_MARGIN_MM)
@@ -60,7 +61,7 @@ def write_labels(file: Path, labels: Iterable[Label]) -> None:
         _line(pdf, 4, label.date, 8)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        pdf.output(str(file))
+        replace_file(file, bytes(pdf.output()))
     except (OSError, FPDFException) as error:
         raise StationError(f"{file}: the labels cannot be written: {error}") from error
 

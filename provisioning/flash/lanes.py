@@ -59,5 +59,8 @@ class Lanes:
                 request()
             except (SimpulError, OSError) as error:
                 done.set_exception(error)
+            except BaseException as error:  # whatever it is: somebody waits for the result
+                done.set_exception(error)
+                raise
             else:
                 done.set_result(None)

@@ -39,8 +39,8 @@ class Progress:
 
     def enter(self, phase: Phase) -> None:
         """Begin a phase."""
+        self.moved_mono = time.monotonic()  # first: who sees the phase sees no older time
         self.phase = phase
-        self.moved_mono = time.monotonic()
 
     def resume(self, count_bytes: int) -> None:
         """Begin with what was finished earlier."""

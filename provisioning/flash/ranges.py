@@ -17,12 +17,13 @@ from msgspec import Struct
 
 from node.messages import SimpulError
 from provisioning.flash.block import aligned_buffer, flush, read_at, whole_sectors, write_at
-from provisioning.flash.errors import CardError, ImageError, StoppedError
+from provisioning.flash.errors import CardError
 from provisioning.flash.image_map import Range
 from provisioning.flash.journal import BLOCK_BYTES
 from provisioning.flash.lanes import LANES_COUNT, Lanes
 from provisioning.flash.progress import Progress
 from provisioning.flash.source import Source
+from provisioning.flash.stop import Stop
 
 CHUNK_BYTES = 2**20
 # Each one flushes the card and the journal; more often they would pace the cards.
@@ -43,7 +44,7 @@ class _Written:
 
     def __init__(self) -> None:
         self._to_bytes = 0
-        self._error: SimpulError | OSError | None = None
+        self._error: BaseException | None = None
         self._changed = threading.Condition()
 
     def advance(self, to_bytes: int) -> None:
@@ -52,7 +53,7 @@ class _Written:
             self._to_bytes = to_bytes
             self._changed.notify_all()
 
-    def fail(self, error: SimpulError | OSError) -> None:
+    def fail(self, error: BaseException) -> None:
         """End both sides; the first error stands."""
         with self._changed:
             self._error = self._error or error
@@ -77,7 +78,7 @@ class Work:
     source: Source
     handles: Handles
     progress: Progress
-    stop: threading.Event
+    stop: Stop
     written: _Written = field(default_factory=_Written)
 
 
@@ -98,6 +99,9 @@ def write_ranges(
             _verify(work, todo, note)
         except (SimpulError, OSError) as error:
             work.written.fail(error)
+        except BaseException as error:  # whatever it is: nothing unread may pass for verified
+            work.written.fail(error)
+            raise
 
     verifier = threading.Thread(target=verify, name="verify", daemon=True)
     verifier.start()
@@ -105,7 +109,11 @@ def write_ranges(
         _write(work, [ranges[number] for number in todo], probe=bool(finished))
     except (SimpulError, OSError) as error:
         work.written.fail(error)
-    verifier.join()
+    except BaseException as error:  # as above: the verifier must not wait for more
+        work.written.fail(error)
+        raise
+    finally:
+        verifier.join()
     work.written.check()
 
 
@@ -137,8 +145,7 @@ def _write(work: Work, ranges: Iterable[Range], *, probe: bool) -> None:
     with Lanes(CHUNK_BYTES) as lanes:
         for part in ranges:
             for offset, length in _pieces(part):
-                if work.stop.is_set():
-                    raise StoppedError("put it in again and flash it: it goes on from there")
+                work.stop.check()
                 work.written.check()
                 while len(under_way) >= LANES_COUNT:
                     await_oldest()
@@ -225,12 +232,8 @@ def _read_one(work: Work, buffer: memoryview, offset: int, length: int) -> None:
 
 def _differs(source: Source, part: Range) -> SimpulError:
     """Return whose fault it is that a range read back is not what the map says."""
-    if not source.is_intact(part):
-        source.distrust()
-        return ImageError(
-            f"{source.name}: damaged between byte {part.offset_bytes} and {part.end_bytes}; flash "
-            "again, and if it is said again, copy or build the image anew"
-        )
+    if damage := source.damage_in(part):
+        return damage
     return CardError(
         f"the card gives back something else than was written between {part.offset_bytes >> 20} "
         f"and {part.end_bytes >> 20} MiB; throw it away"

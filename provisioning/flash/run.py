@@ -1,8 +1,6 @@
-"""Runs a batch with its screen, and tells how it ended: table or JSON, labels, exit status."""
+"""Runs a batch with its screen and labels, and tells how it ended: table or JSON, exit status."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from pathlib import Path
 from typing import Self
 
 from rich.console import Console
@@ -13,6 +11,7 @@ from provisioning.flash.choose import Candidate, candidates, choose
 from provisioning.flash.device import Device
 from provisioning.flash.guards import Policy
 from provisioning.flash.settings import StationSettings
+from provisioning.flash.sheet import LabelSheet
 from provisioning.flash.show import final_table, live_table, outcomes_json
 from provisioning.flash.signals import beep, shine
 from provisioning.flash.station import Queue, is_busy, is_done, serve
@@ -24,9 +23,11 @@ EXIT_INTERRUPTED = 130
 
 
 class Screen:
-    """The live table, and a beep for each verdict; nothing of both when quiet."""
+    """What a person gets: a live table and a beep for each verdict, unless quiet, and labels."""
 
-    def __init__(self, console: Console, *, quiet: bool) -> None:
+    def __init__(self, console: Console, sheet: LabelSheet, *, quiet: bool) -> None:
+        self.console = console
+        self.sheet = sheet
         self._live = None if quiet else Live(console=console, auto_refresh=False, transient=True)
         self._judged_count = 0
 
@@ -40,7 +41,8 @@ class Screen:
             self._live.stop()
 
     def show(self, cards: Sequence[Assignment]) -> None:
-        """Show how far the cards are."""
+        """Show how far the cards are; write the labels of those that are good."""
+        self.sheet.add(cards)
         if self._live is None:
             return
         self._live.update(live_table(cards), refresh=True)
@@ -70,12 +72,11 @@ def wait_for_cards(
     return choose(found, paths, wanted)
 
 
-def run_batch(batch: Batch, cards: Iterable[Assignment], console: Console, *, quiet: bool) -> int:
-    """Make the cards, showing how far they are unless `quiet`; return the exit status.
+def run_batch(batch: Batch, cards: Iterable[Assignment], screen: Screen) -> int:
+    """Make the cards, showing how far they are; return the exit status.
 
     Ctrl-C stops every card where it can be resumed.
     """
-    screen = Screen(console, quiet=quiet)
     interrupted = False
     with screen:
         for card in cards:
@@ -90,26 +91,18 @@ def run_batch(batch: Batch, cards: Iterable[Assignment], console: Console, *, qu
 
 
 def run_station(
-    batch: Batch,
-    queue: Queue,
-    settings: StationSettings,
-    policy: Policy,
-    console: Console,
-    *,
-    quiet: bool,
+    batch: Batch, queue: Queue, settings: StationSettings, policy: Policy, screen: Screen
 ) -> int:
-    """Serve the slots until every node has its card; return the exit status.
-
-    `quiet`: only words, no live table.
-    """
+    """Serve the slots until every node has its card; return the exit status."""
     watch = CardWatch()
     interrupted = False
     waiting = " ".join(node.name for node in queue.nodes)
-    console.print(f"waiting for cards; next: {waiting} (Ctrl-C ends)")
-    with Screen(console, quiet=quiet) as screen:
+    say = screen.console.print
+    say(f"waiting for cards; next: {waiting} (Ctrl-C ends)")
+    with screen:
         try:
             while not is_done(batch, queue):
-                serve(batch, queue, settings, candidates(policy), console.print)
+                serve(batch, queue, settings, candidates(policy), say)
                 shine(settings.lamp, on=is_busy(batch))
                 screen.show(batch.cards)
                 batch.check_stalled()
@@ -123,19 +116,14 @@ def run_station(
     return EXIT_INTERRUPTED if interrupted else _status(batch)
 
 
-def report(batch: Batch, console: Console, *, json: bool, labels: Path | None) -> None:
-    """Print what became of the cards; write the labels of the good ones. Raises StationError."""
-    good = [card for card in batch.cards if card.progress.verdict == "verified"]
+def report(batch: Batch, screen: Screen, *, json: bool) -> None:
+    """Print what became of the cards; see that all labels are written. Raises StationError."""
     if json:
+        good = any(card.progress.verdict == "verified" for card in batch.cards)
         print(outcomes_json(batch.cards, batch.source.sha256() if good else ""))  # noqa: T201 - the answer
     else:
-        console.print(final_table(batch.cards))
-    if labels and good:
-        # Its library takes a quarter of a second to load, and 20 MiB.
-        from provisioning.flash.label import Label, write_labels  # noqa: PLC0415
-
-        today = datetime.now().astimezone().date().isoformat()
-        write_labels(labels, [Label.of(card.node, card.fingerprints, today) for card in good])
+        screen.console.print(final_table(batch.cards))
+    screen.sheet.finish(batch.cards)
 
 
 def _status(batch: Batch) -> int:

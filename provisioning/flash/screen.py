@@ -12,13 +12,13 @@ damaged this image.
 import hashlib
 import secrets
 import struct
-import threading
 from collections.abc import Callable, Iterator
 from typing import Literal
 
 from provisioning.flash.block import aligned_buffer, flush, read_at, write_at
-from provisioning.flash.errors import FakeCapacityError, StoppedError
+from provisioning.flash.errors import FakeCapacityError
 from provisioning.flash.ranges import Handles
+from provisioning.flash.stop import Stop
 
 Screening = Literal["none", "quick", "full"]
 SCREENINGS: tuple[Screening, ...] = ("none", "quick", "full")
@@ -53,7 +53,7 @@ def screen_quick(handles: Handles, size_bytes: int, count: Callable[[int], None]
 
 
 def screen_full(
-    handles: Handles, size_bytes: int, count: Callable[[int], None], stop: threading.Event
+    handles: Handles, size_bytes: int, count: Callable[[int], None], stop: Stop
 ) -> None:
     """Label the whole card, then look for every label.
 
@@ -117,11 +117,10 @@ def _stamped(block: memoryview, key: bytes) -> int | None:
     return int(place) if found == key else None
 
 
-def _chunks(size_bytes: int, stop: threading.Event) -> Iterator[tuple[int, int]]:
+def _chunks(size_bytes: int, stop: Stop) -> Iterator[tuple[int, int]]:
     usable = size_bytes // _LABEL_BYTES * _LABEL_BYTES
     for offset in range(_LABEL_BYTES, usable, _CHUNK_BYTES):
-        if stop.is_set():
-            raise StoppedError("while it was screened; nothing of the image is on it yet")
+        stop.check("while it was screened; nothing of the image is on it yet")
         yield offset, min(_CHUNK_BYTES, usable - offset)
 
 

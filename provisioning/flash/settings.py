@@ -1,5 +1,6 @@
 """Reads station.toml: which USB port is which slot, and what beeps and shines."""
 
+import math
 import tomllib
 from pathlib import Path
 
@@ -49,6 +50,11 @@ def read_settings(file: Path, *, required: bool = False) -> StationSettings:
         raise StationError(f"{file}: {error}") from error
     except msgspec.ValidationError as error:
         raise StationError(f"{file}: {error}") from error
+    if not (math.isfinite(settings.size_max_gib) and settings.size_max_gib > 0):
+        raise StationError(
+            f"{file}: size_max_gib = {settings.size_max_gib}: no size of a card; "
+            f"give it in GiB, such as {SIZE_MAX_BYTES // _GIB}"
+        )
     ports = list(settings.slots.values())
     if twice := next((port for port in ports if ports.count(port) > 1), ""):
         raise StationError(f"{file}: slots: {twice} stands twice; one port is one slot")

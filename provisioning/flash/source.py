@@ -10,37 +10,39 @@ and it is kept only once a card has passed.
 
 import hashlib
 import os
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from provisioning.flash.decode import DECODE_ERRORS, Plain, decoded, is_compressed
-from provisioning.flash.errors import ImageError, StationError
+from provisioning.flash.errors import ImageError
 from provisioning.flash.frames import decode_frames, write_whole
-from provisioning.flash.image_map import ImageMap, Range, read_map, whole_map
+from provisioning.flash.image_map import ImageMap, Range, read_map, spans, whole_map
+from provisioning.flash.kept import drop, keep, kept_name, new_file, open_kept
 from provisioning.seekable import Frame, read_frames
 
 _CHUNK_BYTES = 2**20
-_SPARE_DISK_BYTES = 256 * 2**20
-_KEPT_IMAGES_COUNT = 2
 _ENDLESS = 2**62
-
-
-def cache_directory() -> Path:
-    """Return where decoded images are kept (XDG Base Directory Specification)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simpul" / "images"
 
 
 def map_beside(image: Path) -> Path | None:
     """Return the block map beside `image`, named as bmaptool finds it; None when there is none."""
+    if not image.name:
+        return None  # "." or "/", whose suffix nothing can take
     bare = image.with_suffix("")
     candidates = (f"{image}.bmap", f"{bare}.bmap", f"{bare.with_suffix('')}.bmap")
-    return next((Path(each) for each in candidates if Path(each).is_file()), None)
+    return next((Path(each) for each in candidates if _is_file(Path(each))), None)
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:
+        return False  # where one may not look; opening the image says why
 
 
 class Source:
@@ -51,6 +53,7 @@ class Source:
         self.name = str(packed.name)
         self.map = image_map
         self.keep_as: Path | None = None
+        self.is_kept = False
         self.moved_mono = time.monotonic()
         self._packed = packed
         self._plain = plain
@@ -88,10 +91,25 @@ class Source:
                 raise self._error
         done = 0
         while done < len(buffer):
-            count = os.preadv(self._plain.fileno(), [buffer[done:]], offset_bytes + done)
+            at = offset_bytes + done
+            try:
+                count = os.preadv(self._plain.fileno(), [buffer[done:]], at)
+            except OSError as error:
+                raise self.blame(f"cannot be read at byte {at}: {error.strerror}") from error
             if count == 0:
-                raise ImageError(f"{self.name}: ends early, at byte {offset_bytes + done}")
+                raise self.blame(f"ends early, at byte {at}")
             done += count
+
+    def piece(self, offset_bytes: int, length_bytes: int) -> bytearray:
+        """Return a piece of the image, zeros where the map has nothing.
+
+        Waits, and raises, as `read_into`.
+        """
+        piece = bytearray(length_bytes)
+        end = offset_bytes + length_bytes
+        for start, stop in spans(self.map.ranges, offset_bytes, end):
+            self.read_into(memoryview(piece)[start - offset_bytes : stop - offset_bytes], start)
+        return piece
 
     def is_intact(self, part: Range) -> bool:
         """Tell whether `part`, as decoded on the station, is what the map says."""
@@ -103,13 +121,17 @@ class Source:
             sha256.update(piece)
         return sha256.hexdigest() == part.sha256
 
-    def plain_descriptor(self) -> int:
-        """Wait until all is decoded; return a descriptor of the plain image, to be read only."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_whole or self._error)
-            if self._error:
-                raise self._error
-        return self._plain.fileno()
+    def check_kept(self) -> None:
+        """Look through plain bytes that were kept from before. Raises ImageError."""
+        for part in self.map.ranges if self.is_kept else ():
+            if damage := self.damage_in(part):
+                raise damage
+
+    def damage_in(self, part: Range) -> ImageError | None:
+        """Return what to raise when `part` as decoded is not what the map says, else None."""
+        if self.is_intact(part):
+            return None
+        return self.blame(f"damaged between byte {part.offset_bytes} and {part.end_bytes}")
 
     def sha256(self) -> str:
         """Wait for and return the SHA-256 of the image as given. Raises ImageError."""
@@ -121,21 +143,36 @@ class Source:
 
     def trust(self) -> None:
         """Keep the plain bytes for the next time: a card that was read back has proven them."""
-        if self.keep_as and not self.keep_as.exists():
-            _keep(self._plain, self.keep_as)
+        if self.keep_as and not self.is_kept and keep(self._plain, self.keep_as):
+            self.is_kept = True
 
-    def distrust(self) -> None:
-        """Forget plain bytes that were kept: they are not what the map says."""
-        if self.keep_as:
-            self.keep_as.unlink(missing_ok=True)
+    def blame(self, what: str) -> ImageError:
+        """Return the error that says what is wrong with the plain bytes; forget kept ones."""
+        if not self.keep_as or not self.is_kept:
+            return ImageError(f"{self.name}: {what}; copy or build the image anew")
+        if reason := drop(self.keep_as):
+            return ImageError(
+                f"{self.keep_as}: {what}; it is only a decoded copy, but cannot be removed: "
+                f"{reason}; remove it, or name another folder with --cache"
+            )
+        return ImageError(f"{self.keep_as}: {what}; it was only a decoded copy: flash again")
 
     def start(self, *works: Callable[["Source"], None]) -> Self:
         """Run `works`, which advance this source, beside everything else."""
         for work in works:
-            thread = threading.Thread(target=work, args=(self,), name="source", daemon=True)
+            target = partial(self._work, work)
+            thread = threading.Thread(target=target, name="source", daemon=True)
             self._threads.append(thread)
             thread.start()
         return self
+
+    def _work(self, work: Callable[["Source"], None]) -> None:
+        try:
+            work(self)
+        except BaseException as error:
+            # Whatever it was: the cards would wait for ever.
+            self.fail(ImageError(f"{self.name}: cannot be read: {type(error).__name__}: {error}"))
+            raise
 
     def advance(self, frontier_bytes: int = _ENDLESS) -> bool:
         """Say that the image can be read up to there. False when nobody wants more of it."""
@@ -233,37 +270,36 @@ def open_source(image: Path, *, cache: Path, map_file: Path | None = None) -> So
             packed = files.enter_context(image.open("rb"))
             compressed = is_compressed(packed)
         except OSError as error:
-            raise ImageError(f"{image}: {error.strerror}") from error
+            raise ImageError(f"{image}: {error.strerror}; name the image's file") from error
         if image_map is None or not image_map.has_sums:
             plain = _decode_all(packed, cache) if compressed else image.open("rb")
             files.enter_context(plain)
             packed.seek(0)
             source = Source(packed, plain, _summed(plain, image_map))
+            source.advance()
         elif compressed:
             source = _open_compressed(files, packed, image_map, cache)
         else:
             if os.fstat(packed.fileno()).st_size != image_map.image_bytes:
                 raise ImageError(f"{image}: not the image that {map_file} describes: another size")
             source = Source(packed, files.enter_context(image.open("rb")), image_map)
+            source.advance()
         files.pop_all()  # the source closes them from here on
-    if source.keep_as and not source.keep_as.exists():
-        return source.start(Source.decode, Source.hash_packed)
-    source.advance()
     return source.start(Source.hash_packed)
 
 
 def _open_compressed(
     files: ExitStack, packed: BinaryIO, image_map: ImageMap, cache: Path
 ) -> Source:
-    kept = cache / f"{image_map.key}.img"
-    if kept.exists():
-        kept.touch()
-        source = Source(packed, files.enter_context(kept.open("rb")), image_map)
+    name, size_bytes = kept_name(cache, image_map.key), image_map.image_bytes
+    if kept := open_kept(name, size_bytes):
+        source = Source(packed, files.enter_context(kept), image_map)
+        source.is_kept = True
+        source.advance()
     else:
-        plain = files.enter_context(_new_file(cache, image_map.mapped_bytes))
-        os.ftruncate(plain.fileno(), image_map.image_bytes)
-        source = Source(packed, plain, image_map)
-    source.keep_as = kept
+        plain = new_file(cache, size_bytes, needed_bytes=image_map.mapped_bytes)
+        source = Source(packed, files.enter_context(plain), image_map).start(Source.decode)
+    source.keep_as = name
     return source
 
 
@@ -276,41 +312,8 @@ def _fill(stream: Plain, buffer: memoryview) -> None:
         done += count
 
 
-def _new_file(cache: Path, size_bytes: int) -> BinaryIO:
-    """Return a file without a name: it is gone with this process, however that ends.
-
-    Raises StationError.
-    """
-    try:
-        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if shutil.disk_usage(cache).free < size_bytes + _SPARE_DISK_BYTES:
-            raise StationError(
-                f"{cache}: less than {size_bytes / 2**20:.0f} MiB free; "
-                "make room there, or name another folder with --cache"
-            )
-    except OSError as error:
-        raise StationError(f"{cache}: {error.strerror}; name another with --cache") from error
-    try:
-        # tempfile's own cannot be given a name later: it adds O_EXCL (open(2), O_TMPFILE).
-        return os.fdopen(os.open(cache, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), "w+b")
-    except OSError:
-        return tempfile.TemporaryFile(dir=cache)  # a file system without O_TMPFILE
-
-
-def _keep(file: BinaryIO, name: Path) -> None:
-    """Give the file its name (open(2), O_TMPFILE), unless the file system cannot; drop old ones."""
-    try:
-        # Only with a folder's descriptor, here unused, does Python follow the link (linkat(2)).
-        os.link(f"/proc/self/fd/{file.fileno()}", name, src_dir_fd=0, follow_symlinks=True)
-    except OSError:
-        return  # decoded anew next time; nothing else depends on it
-    by_age = sorted(name.parent.glob("*.img"), key=lambda each: each.stat().st_mtime)
-    for old in by_age[:-_KEPT_IMAGES_COUNT]:
-        old.unlink(missing_ok=True)
-
-
 def _decode_all(packed: BinaryIO, cache: Path) -> BinaryIO:
-    plain = _new_file(cache, os.fstat(packed.fileno()).st_size)
+    plain = new_file(cache, 0, needed_bytes=os.fstat(packed.fileno()).st_size)
     buffer = memoryview(bytearray(_CHUNK_BYTES))
     at = 0
     try:
@@ -342,7 +345,10 @@ def _sum_of(plain: BinaryIO, part: Range) -> str:
     sha256 = hashlib.sha256()
     for offset in range(part.offset_bytes, part.end_bytes, _CHUNK_BYTES):
         wanted = min(_CHUNK_BYTES, part.end_bytes - offset)
-        piece = os.pread(plain.fileno(), wanted, offset)
+        try:
+            piece = os.pread(plain.fileno(), wanted, offset)
+        except OSError as error:
+            raise ImageError(f"{plain.name}: {error.strerror}, at byte {offset}") from error
         if len(piece) < wanted:
             raise ImageError(f"{plain.name}: ends early, at byte {offset + len(piece)}")
         sha256.update(piece)

@@ -17,14 +17,17 @@ from provisioning.flash.choose import candidates
 from provisioning.flash.choose import confirm as confirm_devices
 from provisioning.flash.device import Device
 from provisioning.flash.errors import StationError
+from provisioning.flash.fat import find_fat
 from provisioning.flash.guards import Policy
 from provisioning.flash.journal import journal_directory
-from provisioning.flash.run import report, run_batch, run_station, wait_for_cards
+from provisioning.flash.kept import cache_directory
+from provisioning.flash.run import Screen, report, run_batch, run_station, wait_for_cards
 from provisioning.flash.screen import SCREENINGS
 from provisioning.flash.seed_files import write_seed
 from provisioning.flash.settings import STATION_FILE, StationSettings, read_settings
+from provisioning.flash.sheet import LabelSheet
 from provisioning.flash.show import candidates_json, candidates_table, plan_table
-from provisioning.flash.source import Source, cache_directory, open_source
+from provisioning.flash.source import Source, open_source
 from provisioning.flash.station import make_queue
 from provisioning.inventory import INVENTORY_FILE, Node, find, nodes
 from provisioning.register import REGISTER_FILE, Register
@@ -100,6 +103,7 @@ def flash(  # noqa: PLR0913, PLR0917 - the options of a command line
     # The image first: it is decoded while the inventory is read and the person is asked.
     with _open(image, map, cache) as source:
         named = find(node or (), nodes(Path(inventory)))
+        find_fat(source)  # of no use without: said before anybody puts in a card
         policy = _policy(slots, source, allow_loop=allow_loop)
         if to:
             planned = [_to_file(named, Path(to).absolute(), source)]
@@ -110,12 +114,12 @@ def flash(  # noqa: PLR0913, PLR0917 - the options of a command line
         console.print(plan_table([(each.slot, each.node.name, each.device) for each in planned]))
         if dry_run:
             return
-        station = _station(directory, register, screen, policy)
+        batch = Batch(source, _station(directory, register, screen, policy))
+        shown = _screen(console, labels, quiet=json)
         if not to:
             confirm_devices([each.device for each in planned], console.input, confirm or ())
-        batch = Batch(source, station)
-        status = run_batch(batch, planned, console, quiet=json)
-        report(batch, console, json=json, labels=Path(labels) if labels else None)
+        status = run_batch(batch, planned, shown)
+        report(batch, shown, json=json)
     if status:
         raise Exit(code=status)
 
@@ -153,9 +157,10 @@ def station(  # noqa: PLR0913, PLR0917 - the options of a command line
     with _open(image, map, cache) as source:
         policy = _policy(slots, source, allow_loop=allow_loop)
         batch = Batch(source, _station(directory, register, screen, policy))
+        shown = _screen(console, labels, quiet=json)
         queue = make_queue(named, candidates(policy))
-        status = run_station(batch, queue, slots, policy, console, quiet=json)
-        report(batch, console, json=json, labels=Path(labels) if labels else None)
+        status = run_station(batch, queue, slots, policy, shown)
+        report(batch, shown, json=json)
     if status:
         raise Exit(code=status)
 
@@ -199,11 +204,19 @@ def _open(image: str, map_file: str, cache: str) -> Source:
     named = image or os.environ.get(_IMAGE_VARIABLE, "")
     if not named:
         raise StationError(f"no image; name one with --image, or in ${_IMAGE_VARIABLE}")
+    try:
+        named.encode()
+    except UnicodeEncodeError as error:  # of options this is said before
+        raise UsageError(f"${_IMAGE_VARIABLE}: {named!r} is no text in UTF-8") from error
     return open_source(
         Path(named),
         map_file=Path(map_file) if map_file else None,
         cache=Path(cache) if cache else cache_directory(),
     )
+
+
+def _screen(console: Console, labels: str, *, quiet: bool) -> Screen:
+    return Screen(console, LabelSheet(Path(labels) if labels else None), quiet=quiet)
 
 
 def _policy(settings: StationSettings, source: Source | None, *, allow_loop: bool) -> Policy:
@@ -219,9 +232,8 @@ def _station(directory: str, register: str, screen: str, policy: Policy) -> Stat
     screening = next((each for each in SCREENINGS if each == screen), None)
     if screening is None:
         raise StationError(f"--screen {screen!r}: choose {', '.join(SCREENINGS)}")
-    for program, package in (("mcopy", "mtools"), ("sfdisk", "fdisk")):
-        if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
-            raise StationError(f"{program} is missing: apt-get install {package}")
+    if shutil.which("mcopy") is None:
+        raise StationError("mcopy is missing: apt-get install mtools")
     opened = Register(Path(register))
     authority = Authority(Path(directory), opened)
     authority.bundle("ssh-user")  # raises now, not after the first card, when there is none

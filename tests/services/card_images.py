@@ -37,6 +37,19 @@ def make_image(
     return CardImage(plain, map_file, compress(plain))
 
 
+def make_image_without_fat(directory: Path) -> CardImage:
+    """Write an image that boots nothing and takes no seed, for want of a FAT."""
+    plain = directory / "card.img"
+    with plain.open("xb") as file:
+        file.truncate(32 * MIB)
+    table = "label: dos\nstart=4MiB, type=83\n"
+    subprocess.run(["sfdisk", "--quiet", str(plain)], input=table, text=True, check=True)
+    write_data(plain, 5 * MIB, 8 * MIB)
+    map_file = directory / "card.img.bmap"
+    create_map(plain, map_file)
+    return CardImage(plain, map_file, compress(plain))
+
+
 def format_fat(image: Path, offset_bytes: int, size_bytes: int, label: str) -> None:
     """Make a FAT inside an image; what lies around it stays."""
     command = ["mkfs.vfat", "-F", "16", "--offset", str(offset_bytes // 512), "-n", label]

@@ -2,9 +2,10 @@
 """Is a memory card with faults: a plugin that nbdkit runs, for tests of what flashes cards.
 
 Options on nbdkit's command line: memory=FILE (what the card keeps), size=BYTES, and any of
-write_error=, read_error=, corrupt= (at that byte), flush_error=1, real=BYTES with wraps=1 (else it
-forgets), pull_after=BYTES written, hang_after=BYTES written, cache=1: what was not flushed lies,
-but for some of it, in this process's memory and is lost with it. A file MEMORY.pulled pulls it.
+write_error=, read_error=, corrupt= (at that byte), corrupt_boot=1 (in a boot record),
+flush_error=1, real=BYTES with wraps=1 (else it forgets), pull_after=BYTES written,
+hang_after=BYTES written, cache=1: what was not flushed lies, but for some of it, in this process's
+memory and is lost with it. A file MEMORY.pulled pulls it.
 """
 
 import errno
@@ -18,6 +19,7 @@ import nbdkit
 
 API_VERSION = 2
 _BLOCK = 4096
+_BOOT_SIGNATURE = b"\x55\xaa"
 options: dict[str, str] = {}
 card: dict[str, object] = {"written": 0}
 cache: dict[int, bytes] = {}
@@ -68,6 +70,8 @@ def pwrite(handle: int, buffer: bytes, offset: int, flags: int) -> None:
         _fail(errno.EIO)
     if "corrupt" in options and offset <= _number("corrupt") < offset + len(data):
         data[_number("corrupt") - offset] ^= 1
+    if "corrupt_boot" in options and offset == 0 and data[510:512] == _BOOT_SIGNATURE:
+        data[3] ^= 1
     card["written"] = int(card["written"]) + len(data)
     if "hang_after" in options and card["written"] > _number("hang_after"):
         threading.Event().wait()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from provisioning.authority.authority import Authority
 from provisioning.flash.batch import Assignment, Batch, Station
 from provisioning.flash.device import Device
 from provisioning.flash.guards import Policy
+from provisioning.flash.progress import Phase, Progress
 from provisioning.flash.screen import Screening
 from provisioning.flash.source import Source
 from provisioning.inventory import Node
@@ -61,6 +63,24 @@ def run(source: Source, station: Station, cards: Sequence[Assignment]) -> None:
     for card in cards:
         batch.add(card)
     batch.wait(lambda _: None)
+
+
+class Held(Progress):
+    """The progress of a card that stays at the start of one phase until it may go on."""
+
+    def __init__(self, phase: Phase) -> None:
+        """Hold the card there."""
+        super().__init__()
+        self.held = phase
+        self.reached = threading.Event()
+        self.go = threading.Event()
+
+    def enter(self, phase: Phase) -> None:
+        """Begin a phase, and wait there if it is the one."""
+        super().enter(phase)
+        if phase == self.held:
+            self.reached.set()
+            self.go.wait()
 
 
 def first_block(memory: Path) -> bytes:

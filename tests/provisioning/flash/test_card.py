@@ -1,7 +1,7 @@
 """One image, one card: what lies on it in the end, and in which order it came there."""
 
-import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from provisioning.flash.fat import Patch
 from provisioning.flash.guards import Policy
 from provisioning.flash.progress import Progress
 from provisioning.flash.source import Source, open_source
+from provisioning.flash.stop import Stop
 
 pytestmark = needs_loop
 CARD_BYTES = 96 * MIB
@@ -36,7 +37,7 @@ def job(device: Device, source: Source, tmp_path: Path, patches: list[Patch] | N
         source=source,
         identity=lambda: patches or [],
         progress=Progress(total_bytes=source.map.mapped_bytes),
-        stop=threading.Event(),
+        stop=Stop(),
         journals=tmp_path / "journals",
         policy=Policy(size_min_bytes=source.map.image_bytes, allow_loop=True),
     )
@@ -47,6 +48,19 @@ def test_a_card_holds_every_mapped_range(image: CardImage, source: Source, tmp_p
         write_card(job(device, source, tmp_path))
     assert_holds(tmp_path / "card", image, source)
     assert not list((tmp_path / "journals").iterdir())
+
+
+@pytest.mark.parametrize("more_bytes", [0, 512, 3584])
+def test_nothing_older_is_left_at_the_end(more_bytes: int, source: Source, tmp_path: Path) -> None:
+    """A card's size is no whole number of blocks; its last sector holds the GPT's second header."""
+    card = tmp_path / "card"
+    card.write_bytes(b"x" * (CARD_BYTES + more_bytes))
+    with loop_card(card) as device:
+        assert device.size_bytes == CARD_BYTES + more_bytes
+        write_card(replace(job(device, source, tmp_path), screening="none"))
+    with card.open("rb") as made:
+        made.seek(CARD_BYTES + more_bytes - MIB + 4096)
+        assert made.read().count(0) == MIB - 4096
 
 
 def assert_holds(card: Path, image: CardImage, source: Source) -> None:

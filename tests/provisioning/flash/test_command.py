@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from services.card_images import MIB, SEED_FAT, CardImage, make_image
+from services.card_images import MIB, SEED_FAT, CardImage, make_image, make_image_without_fat
 from services.flash_batches import differing_ranges, is_bootable, untouched
 from services.loop_cards import loop_card, needs_loop
 
@@ -197,6 +197,45 @@ def test_a_file_is_made_like_a_card(desk: Path, image: CardImage) -> None:
     assert "name a new file" in json.loads(again.stdout)[0]["reason"]
 
 
+@pytest.mark.parametrize("option", ["--to", "--image"])
+def test_a_name_that_nothing_can_show_is_refused(option: str, desk: Path, image: CardImage) -> None:
+    named = {"--to": "new.img", "--image": str(image.packed), option: "out\udcff.img"}
+    ran = simpul(desk, "flash", "pasar-horas", *(word for pair in named.items() for word in pair))
+    assert ran.returncode == 2, ran.stderr
+    assert "'out\\udcff.img' is no text in UTF-8" in ran.stderr
+    assert not (desk / "new.img").exists()
+
+
+def test_an_image_by_such_a_name_is_refused(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIMPUL_IMAGE", "card\udcff.img")
+    ran = simpul(desk, "flash", "pasar-horas", "--to", "new.img")
+    assert ran.returncode == 2, ran.stderr
+    assert "$SIMPUL_IMAGE: 'card\\udcff.img' is no text in UTF-8" in ran.stderr
+
+
+def test_an_image_without_a_place_for_the_seed_erases_nothing(
+    desk: Path, cards: list[Device]
+) -> None:
+    (desk / "image").mkdir()
+    image = make_image_without_fat(desk / "image")
+    confirmed = [f"--confirm={card.token}" for card in cards]
+    with untouched([desk / "card-0", desk / "card-1"]):
+        ran = flash(desk, image, cards, *confirmed)
+    assert ran.returncode == 1
+    assert "no FAT labelled SIMPUL" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_labels_that_could_not_be_written_erase_nothing(
+    desk: Path, image: CardImage, cards: list[Device]
+) -> None:
+    confirmed = [f"--confirm={card.token}" for card in cards]
+    with untouched([desk / "card-0", desk / "card-1"]):
+        ran = flash(desk, image, cards, "--labels=/proc/labels.pdf", *confirmed)
+    assert ran.returncode == 1
+    assert "/proc/labels.pdf: the labels could not be written there" in ran.stderr
+
+
 def test_another_program_s_card_gets_its_seed(desk: Path) -> None:
     (desk / "fat").mkdir()
     ran = simpul(desk, "seed", "pasar-horas", "--to", "fat")
@@ -218,6 +257,8 @@ def test_a_station_s_dry_run_says_what_it_would_serve(desk: Path) -> None:
         (["flash", "--image", "x"], 2, "no node is named"),
         (["flash", "pasar-horas"], 1, "no image"),
         (["flash", "pasar-horas", "--image", "none.img"], 1, "No such file"),
+        (["flash", "pasar-horas", "--image", "."], 1, "Is a directory"),
+        (["flash", "pasar-horas", "--image", "/"], 1, "Is a directory"),
         (
             ["flash", "pasar-horas", "--screen", "slow", "--image", "{image}", "--to", "f"],
             1,

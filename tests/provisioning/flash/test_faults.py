@@ -60,6 +60,7 @@ BAD: dict[Screening, list[Case]] = {
         Case({"corrupt": 40 * MIB + 123}, "failed", "gives back something else"),
         Case({"corrupt": 3}, "failed", "gives back something else"),
         Case({"corrupt": SEED_FAT[0]}, "failed", "gives back something else"),
+        Case({"corrupt_boot": 1}, "failed", "gives back something else"),
         Case({"flush_error": 1}, "failed", "cannot flush"),
         Case({"real": 32 * MIB}, "fake", "nothing is kept at"),
         Case({"real": 32 * MIB, "wraps": 1}, "fake", "are the same place"),

@@ -185,7 +185,7 @@ def test_this_machine_s_own_disk_is_refused() -> None:
         ({"bus": "loop"}, "a loop device"),
         ({"bus": "other", "removable": False}, "neither removable nor on USB"),
         ({"size_bytes": MIB - 1}, "too small"),
-        ({"size_bytes": 2**50}, "larger than any card"),
+        ({"size_bytes": 2**50}, "size_max_gib in station.toml allows more"),
         ({"read_only": True}, "write-protected"),
     ],
 )

@@ -88,20 +88,8 @@ def test_a_proven_image_is_decoded_once(image: CardImage, tmp_path: Path) -> Non
     (kept,) = tmp_path.iterdir()
     assert kept.stat().st_mode & 0o777 == 0o600
     with open_source(image.packed, cache=tmp_path) as again:
-        assert Path(f"/proc/self/fd/{again.plain_descriptor()}").readlink() == kept
+        assert Path(f"/proc/self/fd/{again._plain.fileno()}").readlink() == kept
         assert_holds(again, image)
-
-
-def test_only_the_newest_are_kept(image: CardImage, tmp_path: Path) -> None:
-    for number in range(3):
-        old = tmp_path / f"{number}.img"
-        old.touch()
-        os.utime(old, (number, number))
-    with open_source(image.packed, cache=tmp_path) as source:
-        source.sha256()
-        source.trust()
-    assert len(list(tmp_path.iterdir())) == 2
-    assert (tmp_path / "2.img").exists()
 
 
 @pytest.mark.parametrize("cut", [1000, -1000])
@@ -244,6 +232,20 @@ def test_a_cache_that_cannot_be_used_is_named(image: CardImage, tmp_path: Path) 
         open_source(image.packed, cache=tmp_path / "cache")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_reader_that_dies_ends_the_wait(image: CardImage, tmp_path: Path) -> None:
+    """Whatever it dies of; else every card would wait until it is given up, and be blamed."""
+
+    def die(_: Source) -> None:
+        raise ZeroDivisionError
+
+    packed, plain = image.packed.open("rb"), (tmp_path / "plain").open("w+b")
+    with Source(packed, plain, ImageMap(image_bytes=MIB, ranges=(Range(0, MIB),))) as source:
+        source.start(die)
+        with pytest.raises(ImageError, match="ZeroDivisionError"):
+            source.read_into(memoryview(bytearray(1)), 0)
+
+
 def test_the_map_is_found_as_bmaptool_finds_it(tmp_path: Path) -> None:
     for name in ("a.img.zst.bmap", "b.img.bmap", "c.bmap"):
         (tmp_path / name).touch()
@@ -251,3 +253,17 @@ def test_the_map_is_found_as_bmaptool_finds_it(tmp_path: Path) -> None:
     assert map_beside(tmp_path / "b.img.zst") == tmp_path / "b.img.bmap"
     assert map_beside(tmp_path / "c.img.zst") == tmp_path / "c.bmap"
     assert map_beside(tmp_path / "d.img.zst") is None
+
+
+@pytest.mark.parametrize("name", [".", "/", "..", "", "a.", ".zst", "..zst", "x" * 300, "x" * 253])
+def test_no_name_of_an_image_is_too_odd_to_have_no_map(name: str) -> None:
+    assert map_beside(Path(name)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [(".", "Is a directory"), ("/", "Is a directory"), ("x" * 300, "File name too long")],
+)
+def test_what_is_no_image_is_refused_in_words(name: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=words):
+        open_source(Path(name), cache=tmp_path)

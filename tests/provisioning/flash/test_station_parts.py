@@ -33,6 +33,10 @@ def test_a_pinned_port_is_a_slot(tmp_path: Path) -> None:
         ("[slots", "station.toml"),
         ("[slot]\n1 = 'x'", "unknown field"),
         ("[slots]\n1 = 'a'\n2 = 'a'", "stands twice"),
+        *(
+            (f"size_max_gib = {size}", r"station\.toml: size_max_gib = .*such as 256")
+            for size in ("inf", "nan", "-inf", "0", "-3")
+        ),
         ("\xff", "station.toml"),
     ],
 )
