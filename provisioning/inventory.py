@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 INVENTORY_FILE = Path("inventory.ini")
 _ALL_NODES = "nodes"
+_NAME_CHARACTERS_MAX = 63  # as in the contract (messages.Envelope): a label of DNS, RFC 1035
 
 
 class InventoryError(SimpulError, ValueError):
@@ -44,7 +45,13 @@ def nodes(inventory: Path = INVENTORY_FILE) -> list[Node]:
 
     Raises InventoryError when the file is missing, malformed, or names a node as MQTT cannot.
     """
-    if not inventory.is_file():
+    try:
+        there = inventory.is_file()
+    except OSError as error:
+        raise InventoryError(
+            f"{inventory}: {error.strerror}; may you read it? name another with --inventory"
+        ) from error
+    if not there:
         raise InventoryError(f"{inventory}: no such file; name one with --inventory")
     # Half a second of imports, which commands without an inventory need not wait for.
     from ansible.errors import AnsibleError  # noqa: PLC0415
@@ -119,10 +126,18 @@ def _node(name: str, variables: dict[str, object], site: str, inventory: Path) -
         raise InventoryError(
             f"{inventory}: {name!r} cannot be a node; use lower-case letters, digits and hyphens"
         )
+    if len(name) > _NAME_CHARACTERS_MAX:
+        raise InventoryError(
+            f"{inventory}: {name!r} has {len(name)} characters; the name of a node, which is its"
+            f" host name as well, has at most {_NAME_CHARACTERS_MAX}"
+        )
     address = str(variables.get("ansible_host", ""))
-    return Node(
-        name=name,
-        title=str(variables.get("title", "")),
-        site=site,
-        address="" if address == name else address,
-    )
+    title = str(variables.get("title", ""))
+    for text in (title, site, address):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # Ansible keeps such bytes, which nobody can print
+            raise InventoryError(
+                f"{inventory}: {name}: {text!r} is no text in UTF-8; save the file anew as UTF-8"
+            ) from error
+    return Node(name=name, title=title, site=site, address="" if address == name else address)

@@ -5,8 +5,8 @@ import getpass
 import io
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -17,9 +17,10 @@ from msgspec import Struct
 from node.messages import SimpulError
 
 REGISTER_FILE = Path("register.db")
-KeyState = Literal["flashed", "signed", "confirmed", "revoked"]
-"""flashed: lies on the card; signed: made by the node and certified; confirmed: was shown;
-revoked: no key of the node is believed any more."""
+KeyState = Literal["flashed", "signed", "renewed", "confirmed", "revoked"]
+"""flashed: lies on the card; signed: made by the node from that card and certified; renewed: the
+same by a node that was enrolled before; confirmed: was shown; revoked: no key of the node is
+believed any more."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS card(
@@ -67,31 +68,61 @@ class Card(Struct, frozen=True, kw_only=True):
 
 
 class Register:
-    """The register file; every call is one transaction, and several stations' calls queue."""
+    """The register file; every call is one transaction, and several stations' calls queue.
+
+    Who only reads makes no file: what nobody has written yet is empty.
+    """
 
     def __init__(self, file: Path = REGISTER_FILE, *, who: str = "") -> None:
-        """Open `file`, made when missing, readable by its owner only. Raises RegisterError."""
+        """Name `file`, which the first writing makes, readable by its owner only.
+
+        Raises RegisterError when it is something else, or has no folder to lie in.
+        """
         self.file = file
         self.who = who or _operator()
         with _translated(file):
-            _make(file)
-        with self.transaction() as db:
-            db.executescript(_SCHEMA)
+            if not self.exists:
+                file.parent.stat()
+                return
+        with self.transaction():
+            pass
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a register yet. Raises RegisterError where nobody can tell."""
+        with _translated(self.file):
+            try:
+                self.file.stat()
+            except FileNotFoundError:
+                return False
+            return True
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Give a connection whose writes are kept together, or not at all after an error."""
         with _translated(self.file):
+            _make(self.file)
             db = sqlite3.connect(self.file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
             try:
-                db.row_factory = sqlite3.Row
                 db.execute("PRAGMA synchronous=FULL")
                 db.execute("BEGIN IMMEDIATE")
+                _furnish(db)
                 yield db
                 if db.in_transaction:
                     db.execute("COMMIT")
             finally:
                 db.close()  # takes back what was not committed
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection for questions only."""
+        if self.exists:
+            with self.transaction() as db:
+                yield db
+            return
+        with _translated(self.file), closing(sqlite3.connect(":memory:")) as empty:
+            _furnish(empty)
+            yield empty
 
     def record_card(self, card: Card) -> None:
         """Note a written card."""
@@ -114,25 +145,30 @@ class Register:
     def host_keys(self, node: str) -> dict[str, KeyState]:
         """Return the keys that `node` may show now, and their states, the newest first.
 
-        Between signing and confirming there are two; the flashed or confirmed one is the last.
-        After `forget_host_keys` there is none until a card is flashed again.
+        A card that was flashed is believed beside the node that runs, which is believed until a
+        node from the new card is confirmed; the key that was confirmed is the last. Between signing
+        and confirming a node may show either key. After `forget_host_keys` there is none until a
+        card is flashed again.
         """
-        with self.transaction() as db:
+        with self.reading() as db:
             rows = db.execute(
-                "SELECT public_key, state FROM host_key WHERE node = ? ORDER BY id DESC", (node,)
+                "SELECT public_key, state FROM host_key WHERE node = ? ORDER BY id", (node,)
             ).fetchall()
-        keys: dict[str, KeyState] = {}
-        for row in rows:
-            if row["state"] == "revoked":
-                break
-            keys.setdefault(row["public_key"], row["state"])
-            if row["state"] != "signed":
-                break
-        return keys
+        return _believed((row["public_key"], row["state"]) for row in rows)
 
     def forget_host_keys(self, node: str) -> None:
         """Believe no key of `node` any more, so that only a card flashed anew is enrolled."""
         self.record_host_key(node, "", "revoked")
+
+    def is_revoked(self, node: str) -> bool:
+        """Tell whether the keys of `node` were forgotten and no card was flashed for it since."""
+        with self.reading() as db:
+            last = db.execute(
+                "SELECT state FROM host_key WHERE node = ? AND state IN"
+                " ('flashed', 'confirmed', 'revoked') ORDER BY id DESC LIMIT 1",
+                (node,),
+            ).fetchone()
+        return last is not None and last["state"] == "revoked"
 
     def record_view(self, node: str, still_sha256: str) -> None:
         """Note that somebody looked at a still of `node`, and that it shows what it should."""
@@ -144,7 +180,7 @@ class Register:
 
     def view_confirmed(self, node: str) -> bool:
         """Tell whether the view of `node` was confirmed since its last card was flashed."""
-        with self.transaction() as db:
+        with self.reading() as db:
             found = db.execute(
                 "SELECT 1 FROM view WHERE node = ?1 AND at >= coalesce((SELECT max(at) FROM"
                 " host_key WHERE node = ?1 AND state IN ('flashed', 'revoked')), '')",
@@ -156,7 +192,7 @@ class Register:
         """Return every row of one of TABLES."""
         if table not in TABLES:
             raise RegisterError(f"{table!r} is no table; choose {', '.join(TABLES)}")
-        with self.transaction() as db:
+        with self.reading() as db:
             return [dict(row) for row in db.execute(f"SELECT * FROM {table}")]  # noqa: S608 - listed
 
     def export_json(self) -> str:
@@ -182,6 +218,44 @@ def now_text() -> str:
 def as_text(at: datetime) -> str:
     """Return a time as the register keeps it."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _believed(history: Iterable[tuple[str, KeyState]]) -> dict[str, KeyState]:
+    """Return what is believed after all that happened to a node's keys, the oldest first."""
+    confirmed = card = ""
+    signed: list[str] = []  # made from the card
+    renewed: list[str] = []  # made by the node that runs
+    for key, state in history:
+        if state == "revoked":
+            confirmed = card = ""
+        elif state == "flashed":
+            # Whatever was made from the card before may run by now, and only its word was lost.
+            card, signed, renewed = key, [], renewed + signed
+        elif state == "confirmed":
+            if key not in {confirmed, *renewed}:
+                card, signed = "", []
+            confirmed, renewed = key, []
+        elif state == "signed" and card:
+            signed.append(key)
+        else:  # older registers call a renewal signed as well
+            renewed.append(key)
+        if not (confirmed or card):
+            # What was under way at a revocation and ends behind it is not believed.
+            signed, renewed = [], []
+    keys: dict[str, KeyState] = dict.fromkeys(reversed(signed), "signed")
+    if card:
+        keys[card] = "flashed"
+    keys |= dict.fromkeys(reversed(renewed), "renewed")
+    if confirmed:
+        keys.pop(confirmed, None)  # it stands at the end, whatever it was before
+        keys[confirmed] = "confirmed"
+    return keys
+
+
+def _furnish(db: sqlite3.Connection) -> None:
+    db.row_factory = sqlite3.Row
+    for statement in _SCHEMA.split(";"):
+        db.execute(statement)
 
 
 def _make(file: Path) -> None:
@@ -210,6 +284,10 @@ def _translated(file: Path) -> Iterator[None]:
         raise RegisterError(
             f"{file}: {error}; is it a register, and not full or locked?"
         ) from error
+    except UnicodeError as error:
+        # A name of bytes that are no UTF-8, as Python takes them from a system (PEP 383).
+        what = repr(error.object) if isinstance(error, UnicodeEncodeError) else str(error)
+        raise RegisterError(f"{file}: {what} is no text in UTF-8; nothing was kept") from error
     except OSError as error:
         if isinstance(error, SimpulError):
             raise

@@ -5,6 +5,7 @@ issued, stands in the register. The newest generation of a kind signs; every gen
 not retired is trusted, so that a rotation overlaps.
 """
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,8 +14,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from provisioning.authority import ssh, x509
 from provisioning.authority.errors import AuthorityError
-from provisioning.authority.files import write_whole
-from provisioning.authority.keys import KINDS, Generation, Kind, SigningKey, lock, open_key
+from provisioning.authority.key_files import new_keys
+from provisioning.authority.keys import (
+    KINDS,
+    Generation,
+    Kind,
+    SigningKey,
+    belongs,
+    lock,
+    open_key,
+)
 from provisioning.authority.signer import Signer
 from provisioning.register import Register, as_text, now_text
 
@@ -152,8 +161,9 @@ class Authority:
         )
 
     def _make(self, numbers: dict[Kind, int], passphrase: bytes, name: str) -> None:
-        """Make generations and note them together, so that a stop half-way leaves no half of it."""
-        rows = []
+        """Make generations and note them, all of them or none whenever it ends."""
+        publics: dict[Kind, str] = {}
+        secrets: dict[str, bytes] = {}
         for kind, number in numbers.items():
             if kind == "mqtt":
                 curve = ec.generate_private_key(ec.SECP256R1())
@@ -162,15 +172,29 @@ class Authority:
             else:
                 key = ed25519.Ed25519PrivateKey.generate()
                 public, secret = ssh.public_line(key.public_key()), lock(key, passphrase)
-            try:
-                write_whole(self._file(kind, number), secret)
-            except OSError as error:
-                raise AuthorityError(f"{self.directory}: {error.strerror}") from error
-            rows.append((kind, number, now_text(), self.register.who, public))
-        with self.register.transaction() as db:
-            db.executemany(
-                "INSERT INTO authority(kind, generation, at, who, public) VALUES (?,?,?,?,?)", rows
+            publics[kind] = public
+            secrets[self._file(kind, number).name] = secret
+        with (
+            new_keys(self.directory, secrets, self.register.file) as keys,
+            self.register.transaction() as db,
+        ):
+            for kind, number in numbers.items():
+                self._note(db, kind, number, publics[kind])
+            keys.settle()
+
+    def _note(self, db: sqlite3.Connection, kind: Kind, number: int, public: str) -> None:
+        made = db.execute(
+            "SELECT who FROM authority WHERE kind = ? AND generation >= ?", (kind, number)
+        ).fetchone()
+        if made:
+            raise AuthorityError(
+                f"{self.register.file}: {kind} {number} was made meanwhile by {made['who']};"
+                " nothing more was made; see simpul authority status"
             )
+        db.execute(
+            "INSERT INTO authority(kind, generation, at, who, public) VALUES (?,?,?,?,?)",
+            (kind, number, now_text(), self.register.who, public),
+        )
 
     def _unlock(self, generation: Generation, passphrase: bytes) -> SigningKey:
         file = self._file(generation.kind, generation.number)
@@ -178,13 +202,19 @@ class Authority:
             text = file.read_bytes()
         except OSError as error:
             raise AuthorityError(f"{file}: {error.strerror}; bring back the backup") from error
-        return open_key(text, passphrase, str(file))
+        key = open_key(text, passphrase, str(file))
+        if not belongs(key, generation):
+            raise AuthorityError(
+                f"{file}: is another key than the one that {self.register.file} knows by this"
+                " name; bring back the two of one backup"
+            )
+        return key
 
     def _file(self, kind: Kind, number: int) -> Path:
         return self.directory / f"{kind}-{number}.key"
 
     def _revoked(self, generation: Generation) -> list[tuple[str, str]]:
-        with self.register.transaction() as db:
+        with self.register.reading() as db:
             rows = db.execute(
                 "SELECT serial, revoked_at FROM certificate"
                 " WHERE kind = ? AND generation = ? AND revoked_at IS NOT NULL",

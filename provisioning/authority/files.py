@@ -11,17 +11,34 @@ PUBLIC = 0o644
 
 def write_whole(file: Path, content: bytes, *, mode: int = PRIVATE) -> None:
     """Replace `file` by `content` in one step that also survives a power cut (rename(2))."""
-    descriptor, beside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    beside = write_beside(file, content, mode=mode)
     with ExitStack() as undo:
-        undo.callback(Path(beside).unlink)
+        undo.callback(beside.unlink)
+        beside.rename(file)
+        undo.pop_all()
+    sync_folder(file.parent)
+
+
+def write_beside(file: Path, content: bytes, *, mark: str = "", mode: int = PRIVATE) -> Path:
+    """Write `content` to the disk under a hidden name beside `file`, with `mark` in it; return it.
+
+    Raises OSError; then there is no such file.
+    """
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.{mark}")
+    with ExitStack() as undo:
+        undo.callback(Path(name).unlink)
         with os.fdopen(descriptor, "wb") as out:
             out.write(content)
             out.flush()
             os.fchmod(out.fileno(), mode)
             os.fsync(out.fileno())
-        Path(beside).rename(file)
         undo.pop_all()
-    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    return Path(name)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return once the names in `folder` would survive a power cut."""
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:

@@ -2,12 +2,14 @@
 
 from typing import Literal, get_args
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PrivateFormat,
     load_ssh_private_key,
+    load_ssh_public_key,
 )
 from msgspec import Struct
 
@@ -44,3 +46,11 @@ def open_key(text: bytes, passphrase: bytes, file: str) -> SigningKey:
     if not isinstance(key, SigningKey):
         raise AuthorityError(f"{file}: not a key of this authority; bring back the backup")
     return key
+
+
+def belongs(key: SigningKey, generation: Generation) -> bool:
+    """Tell whether `key` is the private part of what the generation is trusted by."""
+    text = generation.public.encode()
+    if generation.kind == "mqtt":
+        return key.public_key() == x509.load_pem_x509_certificate(text).public_key()
+    return key.public_key() == load_ssh_public_key(text)

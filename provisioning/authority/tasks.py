@@ -9,8 +9,9 @@ from invoke import Collection, Context
 from rich.console import Console
 from rich.table import Table
 
+from provisioning.authority import ssh
 from provisioning.authority.authority import AUTHORITY_DIRECTORY, Authority
-from provisioning.authority.errors import AuthorityError
+from provisioning.authority.errors import AuthorityError, RequestError
 from provisioning.authority.files import PRIVATE, PUBLIC, write_whole
 from provisioning.authority.keys import KINDS, Kind
 from provisioning.authority.passphrase import read_passphrase
@@ -121,8 +122,8 @@ def revoke(
     register: str = str(REGISTER_FILE),
     dry_run: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> None:
-    """Take back the certificates and the unused token of a node or technician."""
-    authority = _authority(directory, register)
+    """Take back certificates, the unused token and the host keys of a node or technician."""
+    authority = Authority(Path(directory), _written(register))
     valid = [
         row
         for row in authority.register.rows("certificate")
@@ -133,13 +134,25 @@ def revoke(
         for row in authority.register.rows("token")
         if row["node"] == subject and row["used_at"] is None and not serial
     ]
-    if not valid and not waiting:
+    keys = authority.register.host_keys(subject)
+    if not valid and not waiting and (serial or not keys):
         raise AuthorityError(f"{subject}: nothing valid to take back; see simpul authority export")
+    what = f"{len(valid)} certificates"
+    named = []
+    if not serial:
+        what += f", {len(waiting)} tokens and {len(keys)} host keys"
+        named = [f"  host key {_shown(key)} ({state})" for key, state in keys.items()]
+    said = "\n".join([f"{what} of {subject}", *named])
     if dry_run:
-        _say(f"would take back {len(valid)} certificates and {len(waiting)} tokens of {subject}")
+        _say(f"would take back {said}")
         return
-    count = authority.revoke(subject, serial=serial)
-    _say(f"took back {count} certificates and {len(waiting)} tokens of {subject}")
+    authority.revoke(subject, serial=serial)
+    _say(f"took back {said}")
+    if serial and keys:
+        _say(
+            f"its host keys are believed still, so that it may renew: to shut it out altogether,"
+            f" simpul authority revoke {subject}"
+        )
     _say("run simpul authority publish, and roll out the lists")
 
 
@@ -210,7 +223,7 @@ def technician(  # noqa: PLR0913, PLR0917 - the options of a command line
 def broker(  # noqa: PLR0913, PLR0917 - as above
     _context: Context,
     request: str,
-    names: Sequence[str],
+    names: Sequence[str] | None = None,
     output: str = "broker.pem",
     directory: str = str(AUTHORITY_DIRECTORY),
     register: str = str(REGISTER_FILE),
@@ -218,9 +231,9 @@ def broker(  # noqa: PLR0913, PLR0917 - as above
     dry_run: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> None:
     """Certify a broker from its request; its key never leaves it either."""
-    asked = _read(Path(request)).encode()
     if not names:
         raise AuthorityError("no name; write the broker's host name, then its other names")
+    asked = _read(Path(request)).encode()
     if dry_run:
         _say(f"would certify {request} for {', '.join(names)} in {output}")
         return
@@ -280,7 +293,7 @@ def export(
     dry_run: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> None:
     """Print or write the register: cards, keys, tokens (hashes only) and certificates."""
-    opened = Register(Path(register))
+    opened = _written(register)
     text = opened.export_csv(table) if table else opened.export_json() + "\n"
     if dry_run:
         _say(f"would write {len(text)} characters to {output or 'the terminal'}")
@@ -298,6 +311,24 @@ for each in (init, status, rotate, revoke, publish, technician, broker, client, 
 
 def _authority(directory: str, register: str) -> Authority:
     return Authority(Path(directory), Register(Path(register)))
+
+
+def _written(register: str) -> Register:
+    """Return a register to look into, which somebody has written already."""
+    opened = Register(Path(register))
+    if not opened.exists:
+        raise AuthorityError(
+            f"{register}: no register yet; run simpul authority init, or name one with --register"
+        )
+    return opened
+
+
+def _shown(public_key: str) -> str:
+    """Return the fingerprint of a host key, as ssh shows it at a login."""
+    try:
+        return ssh.fingerprint(ssh.read_public(public_key, ""))
+    except RequestError:
+        return public_key
 
 
 def _file(name: str) -> Path | None:

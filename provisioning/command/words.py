@@ -14,6 +14,10 @@ from msgspec import Struct
 from provisioning.command.errors import UsageError
 
 HELP = frozenset({"-h", "--help"})
+# Linux's bounds of a file name and a path (limits.h); nodes, hosts and people have shorter names.
+_NAME_BYTES_MAX = 255
+_PATH_BYTES_MAX = 4095
+_SHOWN_CHARACTERS = 24
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -58,6 +62,7 @@ def arguments_of(task: Task) -> dict[str, Argument]:
 
 def read_values(found: Found) -> dict[str, object]:
     """Return what the task is called with. Raises UsageError."""
+    _refuse_garbage(found)
     options = arguments_of(found.task)
     places = deque(argument for argument in options.values() if argument.positional)
     values: dict[str, object] = {}
@@ -77,6 +82,21 @@ def read_values(found: Found) -> dict[str, object]:
                 f"{found.said}: {argument.names[0].upper()} is missing; see {found.said} --help"
             )
     return values
+
+
+def _refuse_garbage(found: Found) -> None:
+    """Raise UsageError for bytes that are no text, as Python hands them on (PEP 383).
+
+    Refused here and once, because every file, register and terminal behind would stumble at them.
+    """
+    for word in found.rest:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"{found.said}: {word!r} is no text in UTF-8; is your terminal set to UTF-8, or has"
+                " a file a name from another system?"
+            ) from error
 
 
 def _read_option(
@@ -115,6 +135,8 @@ def _next_place(
 
 def _set(values: dict[str, object], argument: Argument, value: str) -> None:
     name = argument.name
+    if argument.kind in {str, list}:
+        _refuse_overlong(argument, value)
     if argument.kind is list:
         values[name] = [*values.get(name, []), value]  # type: ignore[misc]
         return
@@ -122,6 +144,23 @@ def _set(values: dict[str, object], argument: Argument, value: str) -> None:
         values[name] = argument.kind(value)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"--{argument.names[0]}: {value!r} is no number") from error
+
+
+def _refuse_overlong(argument: Argument, value: str) -> None:
+    """Raise UsageError for what nothing can be called; commas divide lists of names."""
+    if "=" in value:
+        return  # layer.variable=value, which is no name
+    for path in value.split(","):
+        for what, most, parts in (
+            ("name", _NAME_BYTES_MAX, path.split("/")),
+            ("path", _PATH_BYTES_MAX, [path]),
+        ):
+            longest = max(parts, key=lambda part: len(part.encode()))
+            if (size := len(longest.encode())) > most:
+                raise UsageError(
+                    f"--{argument.names[0]}: '{longest[:_SHOWN_CHARACTERS]}...' has {size} bytes;"
+                    f" a {what} has at most {most}"
+                )
 
 
 def _nearest(word: str, known: Iterable[str], said: str) -> str:

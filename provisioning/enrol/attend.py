@@ -70,7 +70,10 @@ def _settled(ear: Ear, patience: Patience) -> bool:
     now_mono = time.monotonic()
     if not ear.complete:
         return now_mono > ear.since_mono + patience.birth_s
-    return all_good(_checks(ear)) or now_mono > ear.complete_mono + patience.settle_s
+    # A view is confirmed by a person, here or elsewhere: waiting does not bring it.
+    return (
+        all_good(_checks(ear, confirmed=True)) or now_mono > ear.complete_mono + patience.settle_s
+    )
 
 
 def _checks(ear: Ear, *, confirmed: bool | None = None) -> list[Check]:

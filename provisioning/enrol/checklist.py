@@ -3,12 +3,16 @@
 from datetime import datetime
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from node.messages import Health
 from provisioning.fleet import NodeView
 
-Verdict = Literal["good", "bad", "unknown", "absent"]
+Verdict = Literal["good", "bad", "unseen", "unknown", "absent"]
+"""unseen: every such node tells it, and this one has not yet; unknown: its board cannot tell;
+absent: the settings leave it out."""
+_NOT_GOOD: frozenset[Verdict] = frozenset({"bad", "unseen"})
 _STILL_AGE_MAX_S = 60.0
 _ROUND_TRIP_MAX_S = 1.0
 _LOSS_RATIO_MAX = 0.05
@@ -28,25 +32,33 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 def checklist(view: NodeView, *, now: datetime, view_confirmed: bool | None) -> list[Check]:
-    """Return every check of a node; `view_confirmed` is the technician's own answer, None unasked.
-
-    "absent" is what the settings leave out, "unknown" what the node or its board did not tell.
-    """
-    return [
-        _birth(view),
-        _camera(view, now),
-        _view(view, confirmed=view_confirmed),
+    """Return every check of a node; `view_confirmed` is what a person said of it, None nothing."""
+    told = (
         _hotspot(view),
         _uplink(view.health),
         _power(view.health),
         _temperature(view.health),
         _clock(view.health),
+    )
+    return [
+        _birth(view),
+        _camera(view, now),
+        _view(view, confirmed=view_confirmed),
+        *map(_advised, told),
     ]
 
 
 def all_good(checks: list[Check]) -> bool:
-    """Tell whether the technician may leave: nothing is bad, and the node is heard."""
-    return all(check.verdict != "bad" for check in checks) and checks[0].verdict == "good"
+    """Tell whether the technician may leave: all that the node must tell was seen, and is well.
+
+    Only what its board cannot tell, and what its settings leave out, may stay open.
+    """
+    return not any(needs_a_look(check) for check in checks) and checks[0].verdict == "good"
+
+
+def needs_a_look(check: Check) -> bool:
+    """Tell whether somebody has to do something about a line, or to wait for it."""
+    return check.verdict in _NOT_GOOD
 
 
 def _birth(view: NodeView) -> Check:
@@ -80,7 +92,7 @@ def _camera(view: NodeView, now: datetime) -> Check:
 
 
 def _view(view: NodeView, *, confirmed: bool | None) -> Check:
-    verdict: Verdict = "unknown" if confirmed is None else "good" if confirmed else "bad"
+    verdict: Verdict = "unseen" if confirmed is None else "good" if confirmed else "bad"
     if view.state and not view.state.camera:
         verdict = "absent"
     return Check(
@@ -95,7 +107,7 @@ def _view(view: NodeView, *, confirmed: bool | None) -> Check:
 
 def _hotspot(view: NodeView) -> Check:
     wifi = view.wifi
-    verdict: Verdict = "unknown" if wifi is None else "good" if wifi.up else "bad"
+    verdict: Verdict = "unseen" if wifi is None else "good" if wifi.up else "bad"
     if view.state and not view.state.hotspot:
         verdict = "absent"
     return Check(
@@ -112,7 +124,7 @@ def _hotspot(view: NodeView) -> Check:
 def _uplink(health: Health | None) -> Check:
     round_trip_s = health.uplink_round_trip_seconds if health else None
     loss_ratio = (health.uplink_loss_ratio if health else None) or 0.0
-    verdict: Verdict = "unknown"
+    verdict: Verdict = "unseen"  # the kernel knows it once the broker has acknowledged anything
     value = ""
     if round_trip_s is not None:
         slow = round_trip_s > _ROUND_TRIP_MAX_S or loss_ratio > _LOSS_RATIO_MAX
@@ -136,7 +148,7 @@ def _power(health: Health | None) -> Check:
         key="power",
         indonesian="Tegangan listrik",
         english="Power supply",
-        verdict="unknown" if low is None else "bad" if low or was_low else "good",
+        verdict=_untold(health) if low is None else "bad" if low or was_low else "good",
         advice_indonesian="tegangan turun; pakai adaptor yang lebih kuat dan kabel pendek",
         advice_english="the voltage drops; use a stronger supply and a short cable",
     )
@@ -144,7 +156,7 @@ def _power(health: Health | None) -> Check:
 
 def _temperature(health: Health | None) -> Check:
     celsius = health.cpu_temperature_celsius if health else None
-    verdict: Verdict = "unknown"
+    verdict = _untold(health)
     if celsius is not None:
         verdict = "bad" if celsius >= _HOT_CELSIUS else "good"
     return Check(
@@ -164,10 +176,27 @@ def _clock(health: Health | None) -> Check:
         key="clock",
         indonesian="Jam tepat",
         english="Clock set",
-        verdict="unknown" if synced is None else "good" if synced else "bad",
+        # Every kernel tells (adjtimex(2)), whatever the board.
+        verdict="unseen" if synced is None else "good" if synced else "bad",
         advice_indonesian="tunggu sinkronisasi waktu (NTP)",
         advice_english="wait for time synchronisation (NTP)",
     )
+
+
+def _advised(check: Check) -> Check:
+    """Return the line with the advice that fits a node which has said nothing of it."""
+    if check.verdict != "unseen":
+        return check
+    return msgspec.structs.replace(
+        check,
+        advice_indonesian="simpul belum memberitahukannya; tunggu sebentar, lalu lihat simpul logs",
+        advice_english="the node has not told it; wait a little, then look at simpul logs",
+    )
+
+
+def _untold(health: Health | None) -> Verdict:
+    """Return what a figure is that only some boards can tell, when it is missing."""
+    return "unseen" if health is None else "unknown"
 
 
 def _simulated(simulated: bool) -> str:  # noqa: FBT001 - one private word

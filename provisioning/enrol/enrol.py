@@ -56,25 +56,51 @@ def enrol(
 ) -> Installed:
     """Give the `node` that shows the host key `shown` its certificates; return what it installed.
 
-    Raises EnrolError when it cannot be reached or is another, TokenError, RequestError.
+    Raises EnrolError when it cannot be reached or is another, NotFlashedError when it is revoked,
+    TokenError, RequestError.
     """
     krl = authority.krl()
     trust = pinned(node.name, shown, krl)
+    runs = _runs_already(authority.register, node, shown, say)
     say(f"{node.name}: membuat kuncinya sendiri / makes its own keys")
     text = run_on(reach, node.name, trust, [*reach.program, "enrol", "request"])
     request = _read(text, Request, node)
-    flashed = known_keys(authority.register, node)[shown] == "flashed"
+    flashed = _state(authority.register, node, shown) == "flashed"
     papers = sign(authority, signer, node, request, flashed=flashed)
     new_key = _two_words(request.ssh_host_key)
     # Before it is installed: after a cable pulled half-way the node may show either key.
-    authority.register.record_host_key(node.name, new_key, "signed")
+    state: KeyState = "renewed" if runs else "signed"
+    authority.register.record_host_key(node.name, new_key, state)
     say(f"{node.name}: memasang sertifikat / installs its certificates")
     text = run_on(reach, node.name, trust, [*reach.program, "enrol", "install"], papers)
     installed = _read(text, Installed, node)
     _believe(reach, node, Trust(known_hosts=authority.known_hosts(), krl=krl))
+    _state(authority.register, node, new_key)  # a revocation meanwhile counts
     authority.register.record_host_key(node.name, new_key, "confirmed")
     say(f"{node.name}: dikenal dari sertifikatnya / is known by its certificate")
     return installed
+
+
+def _runs_already(register: Register, node: Node, shown: str, say: Say) -> bool:
+    """Tell whether it is the node that runs, not one from the card that was flashed last."""
+    runs = _state(register, node, shown) in {"confirmed", "renewed"}
+    if runs and "flashed" in register.host_keys(node.name).values():
+        say(
+            f"{node.name}: yang menjawab simpul yang sudah terdaftar; kartu barunya masih menunggu"
+            " / the node that runs already answers and is renewed; its new card waits still"
+        )
+    return runs
+
+
+def _state(register: Register, node: Node, key: str) -> KeyState:
+    """Return the state of a key that the node has shown. Raises NotFlashedError, EnrolError."""
+    state = known_keys(register, node).get(key)
+    if state is None:
+        raise EnrolError(
+            f"{node.name}: a card was flashed for it meanwhile, and the key that answers is not its"
+            f" key; put the new card in, and run simpul enrol {node.name} again"
+        )
+    return state
 
 
 def sign(
@@ -83,8 +109,13 @@ def sign(
     """Return the papers for a request, as JSON for `simpul-node enrol install`.
 
     A node that shows a key which was signed before renews without a token. Raises TokenError,
-    RequestError, EnrolError for a request in another's name.
+    RequestError, EnrolError for a request in another's name, NotFlashedError for a revoked node.
     """
+    if authority.register.is_revoked(node.name):
+        raise NotFlashedError(
+            f"{node.name}: was revoked; flash its card again, or write it a new seed: simpul flash"
+            f" {node.name}, simpul seed {node.name}"
+        )
     if request.node != node.name:
         raise EnrolError(
             f"{node.name}: the machine there says it is {request.node!r}; is it the right card?"

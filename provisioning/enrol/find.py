@@ -17,6 +17,7 @@ from provisioning.inventory import Node
 
 _SCAN_TIMEOUT_S = 3
 _PAUSE_S = 1.0
+_PORT_MAX = 65535
 _ECHO_WAIT_S = 0.5
 _ALL_NODES = "ff02::1"
 _ECHO_REQUEST = struct.pack("!BBHHH", 128, 0, 0, 0, 1)  # RFC 4443; the kernel adds id and checksum
@@ -41,11 +42,12 @@ def wait_for_node(
     timeout_s: float = 300.0,
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[str, str]:
-    """Return the address at which a machine shows one of `keys`, and which one.
+    """Return the address at which a machine shows one of `keys`, rather the first, and which one.
 
     Asked are `address` alone when given, else the inventory's, else everybody of `candidates`.
     Raises EnrolError after `timeout_s`.
     """
+    check_port(port)
     end_mono = time.monotonic() + timeout_s
     pause = threading.Event()  # nothing announces a machine that comes up
     named = address or node.address
@@ -57,9 +59,10 @@ def wait_for_node(
                 asked[each] = None
                 say(f"{node.name}: mencari di {each} / looking there")
         shown = host_keys(hosts, port)
-        for host in hosts:
-            if shown.get(host) in keys:
-                return host, shown[host]
+        for key in keys:
+            for host in hosts:
+                if shown.get(host) == key:
+                    return host, key
         if time.monotonic() >= end_mono:
             raise EnrolError(
                 f"{node.name}: nobody with its key within {timeout_s:g} s"
@@ -67,6 +70,12 @@ def wait_for_node(
                 " has it power and cable? name its address with --address"
             )
         pause.wait(_PAUSE_S)
+
+
+def check_port(port: int) -> None:
+    """Raise EnrolError for a number that is no TCP port; ssh-keyscan would say so to nobody."""
+    if not 1 <= port <= _PORT_MAX:
+        raise EnrolError(f"--port {port}: choose 1 to {_PORT_MAX}; sshd listens at {SSH_PORT}")
 
 
 def candidates(name: str) -> list[str]:
@@ -79,7 +88,7 @@ def candidates(name: str) -> list[str]:
     for host in (f"{name}.local", name):
         try:
             answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except OSError:
+        except (OSError, UnicodeError):  # nobody of that name; or no host can have it (IDNA)
             continue
         found.update(dict.fromkeys(str(answer[4][0]) for answer in answers))
     found.update(dict.fromkeys(machines_on_links()))
@@ -152,10 +161,11 @@ def host_keys(hosts: Iterable[str], port: int) -> dict[str, str]:
     if not asked:
         return {}
     try:
-        shown = subprocess.run([*line, *asked], capture_output=True, check=False, text=True).stdout
+        shown = subprocess.run([*line, *asked], capture_output=True, check=False).stdout
     except OSError as error:
         raise EnrolError("ssh-keyscan is missing; apt-get install openssh-client") from error
-    return parse_scan(shown)
+    # Whatever stands on the LAN is asked, and may greet in bytes of any kind.
+    return parse_scan(shown.decode(errors="replace"))
 
 
 def parse_scan(text: str) -> dict[str, str]:

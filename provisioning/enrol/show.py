@@ -9,11 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from provisioning.enrol.checklist import Check
+from provisioning.enrol.checklist import Check, needs_a_look
 
 _MARKS = {
     "good": ("green", "✔ baik / good"),
     "bad": ("bold red", "✘ periksa / look"),
+    "unseen": ("bold red", "✘ belum terlihat / not seen"),
     "unknown": ("yellow", "? belum tahu / not known"),
     "absent": ("dim", "- tidak dipasang / not fitted"),
 }
@@ -22,7 +23,7 @@ _YES = frozenset({"y", "ya", "yes"})
 
 
 def checklist_table(node: str, checks: Iterable[Check]) -> RenderableType:
-    """Return the list as a table, with advice below for what is bad."""
+    """Return the list as a table, with advice below for what is bad or was not seen."""
     table = Table(title=f"Simpul {escape(node)}", title_justify="left")
     for heading in ("pemeriksaan", "check", "hasil / result", ""):
         table.add_column(heading)
@@ -30,7 +31,7 @@ def checklist_table(node: str, checks: Iterable[Check]) -> RenderableType:
     for check in checks:
         style, mark = _MARKS[check.verdict]
         table.add_row(check.indonesian, check.english, Text(mark, style), escape(check.value))
-        if check.verdict == "bad":
+        if needs_a_look(check):
             advice.append(Text(f"✘ {check.indonesian}: {check.advice_indonesian}", "red"))
             advice.append(Text(f"  {check.english}: {check.advice_english}", "red"))
     return Group(table, *advice)

@@ -13,7 +13,7 @@ from provisioning.enrol.attend import Patience, attend
 from provisioning.enrol.connection import SSH_PORT, Reach, Trust
 from provisioning.enrol.enrol import enrol, known_keys
 from provisioning.enrol.errors import EnrolError
-from provisioning.enrol.find import wait_for_node
+from provisioning.enrol.find import check_port, wait_for_node
 from provisioning.enrol.handover import PLAYBOOK_FILE, provision
 from provisioning.inventory import INVENTORY_FILE, find, nodes
 from provisioning.register import REGISTER_FILE, Register
@@ -70,13 +70,12 @@ def enrol_node(  # noqa: PLR0913, PLR0917 - the options of a command line
     it makes, sets it up with the playbook, waits for its birth at the broker, and shows the
     technician's checklist. It may be called again at any time; nothing is done twice.
     """
+    check_port(port)
     (chosen,) = find([node], nodes(Path(inventory)))
     authority = Authority(Path(directory), Register(Path(register)))
     keys = known_keys(authority.register, chosen)
-    if playbook and not Path(playbook).is_file():
-        raise EnrolError(
-            f"{playbook}: no such file; name one with --playbook, or none: --playbook ''"
-        )
+    if playbook:
+        _check_playbook(Path(playbook))
     if dry_run:
         where = address or chosen.address or "DNS, mDNS and the LAN"
         plan = f"would look for {node} by {where}, certify it, and run {playbook or 'no playbook'}"
@@ -125,10 +124,19 @@ def show_checklist(  # noqa: PLR0913, PLR0917 - as above
     find([node], nodes(Path(inventory)))
     access = broker_or_default(broker, ca, certificate, key)
     patience = Patience(birth_s=timeout, settle_s=settle)
+    known = Register(Path(register))
     # Who only looks makes no register.
-    known = Register(Path(register)) if Path(register).is_file() else None
-    if not attend(node, access, patience, known, as_json=json):
+    if not attend(node, access, patience, known if known.exists else None, as_json=json):
         raise Exit(code=_EXIT_RED)
+
+
+def _check_playbook(file: Path) -> None:
+    try:
+        why = "" if file.is_file() else "no such file"
+    except OSError as error:
+        why = f"{error.strerror}"
+    if why:
+        raise EnrolError(f"{file}: {why}; name one with --playbook, or none: --playbook ''")
 
 
 def _tell(text: str) -> None:

@@ -1,6 +1,7 @@
 """inventory.ini is read as Ansible reads it, and a wrong name suggests the right one."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provisioning.__main__ import main
 from provisioning.inventory import InventoryError, Node, UnknownNodeError, find, nodes
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +96,55 @@ def test_a_bad_inventory_is_explained(
 def test_a_missing_inventory_says_how_to_name_one(tmp_path: Path) -> None:
     with pytest.raises(InventoryError, match="no such file; name one with --inventory"):
         nodes(tmp_path / "inventory.ini")
+
+
+def test_a_name_is_as_long_as_a_host_name_at_most(tmp_path: Path) -> None:
+    longest = "a" * 63
+    assert nodes(write(tmp_path, f"[nodes]\n{longest}\n")) == [Node(name=longest)]
+    with pytest.raises(InventoryError, match=r"'a{64}' has 64 characters; .* at most 63"):
+        nodes(write(tmp_path, f"[nodes]\n{longest}a\n"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'[nodes]\npasar title="Caf\xe9"\n',
+        b"[nodes]\npasar ansible_host=caf\xe9.example\n",
+        b"[caf\xe9]\npasar\n[nodes:children]\ncaf\xe9\n",
+    ],
+)
+def test_what_is_no_text_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: bytes
+) -> None:
+    file = tmp_path / "inventory.ini"
+    file.write_bytes(text)
+    assert main(["nodes", "--json", "--inventory", str(file)]) == 1
+    said = capsys.readouterr().err
+    assert f"{file}: pasar: " in said
+    assert "\\udce9" in said
+    assert "is no text in UTF-8; save the file anew as UTF-8" in said
+
+
+def test_an_inventory_that_may_not_be_read_is_explained(tmp_path: Path) -> None:
+    """By a user who may not enter the folder, as a colleague's is."""
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    file = write(folder, "[nodes]\npasar-horas\n")
+    folder.chmod(0)
+    mine = os.geteuid()
+    try:
+        if mine == 0:
+            os.seteuid(65534)  # nobody
+        with pytest.raises(InventoryError, match=r"inventory\.ini: Permission denied"):
+            nodes(file)
+    finally:
+        os.seteuid(mine)
+        folder.chmod(0o700)
+
+
+def test_a_name_that_no_file_can_have_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(InventoryError, match="File name too long"):
+        nodes(tmp_path / ("a" * 300))
 
 
 def test_a_wrong_name_suggests_the_nearest() -> None:

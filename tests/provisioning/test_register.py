@@ -58,6 +58,7 @@ def test_a_register_made_under_sudo_belongs_to_the_person(
     for name, value in (("SUDO_UID", "1234"), ("SUDO_GID", "1235"), ("SUDO_USER", "ayu")):
         monkeypatch.setenv(name, value)
     register = Register(tmp_path / "register.db")
+    register.record_card(CARD)
     found = register.file.stat()
     assert (found.st_uid, found.st_gid) == (1234, 1235)
     assert register.who == "ayu"
@@ -102,6 +103,107 @@ def test_the_keys_a_node_may_show(tmp_path: Path) -> None:
     assert register.host_keys("a") == {}
     register.record_host_key("a", "again", "flashed")
     assert register.host_keys("a") == {"again": "flashed"}
+
+
+def test_a_running_node_is_believed_until_its_new_card_is_enrolled(tmp_path: Path) -> None:
+    register = Register(tmp_path / "register.db")
+    register.record_host_key("a", "old", "confirmed")
+    for card in ("spare", "second"):
+        register.record_host_key("a", card, "flashed")
+        # The confirmed one last: who can be told one key only takes that.
+        assert list(register.host_keys("a").items()) == [(card, "flashed"), ("old", "confirmed")]
+    register.record_host_key("a", "made", "signed")
+    assert [*register.host_keys("a")] == ["made", "second", "old"]
+    register.record_host_key("a", "final", "signed")
+    register.record_host_key("a", "final", "confirmed")
+    assert register.host_keys("a") == {"final": "confirmed"}
+    register.record_host_key("a", "third", "flashed")
+    register.record_host_key("a", "made", "signed")
+    register.record_host_key("a", "made", "confirmed")
+    assert register.host_keys("a") == {"made": "confirmed"}
+    register.record_host_key("a", "fourth", "flashed")
+    register.forget_host_keys("a")
+    assert register.host_keys("a") == {}
+    register.record_host_key("a", "fifth", "flashed")
+    assert register.host_keys("a") == {"fifth": "flashed"}
+
+
+def test_a_card_goes_on_waiting_while_the_running_node_renews(tmp_path: Path) -> None:
+    """An enrolled node makes a new key whenever it renews; the card in the drawer is no part."""
+    register = Register(tmp_path / "register.db")
+    register.record_host_key("a", "old", "confirmed")
+    register.record_host_key("a", "spare", "flashed")
+    register.record_host_key("a", "new", "renewed")
+    assert [*register.host_keys("a")] == ["spare", "new", "old"]
+    register.record_host_key("a", "new", "confirmed")
+    assert [*register.host_keys("a")] == ["spare", "new"]
+    register.record_host_key("a", "newer", "renewed")  # cut short before it was confirmed
+    register.record_host_key("a", "another", "flashed")
+    assert [*register.host_keys("a")] == ["another", "newer", "new"]
+    register.record_host_key("a", "made", "signed")
+    register.record_host_key("a", "made", "confirmed")
+    assert register.host_keys("a") == {"made": "confirmed"}
+
+
+def test_a_card_flashed_amid_an_enrolment_does_not_lose_the_node(tmp_path: Path) -> None:
+    """It may have its certificates already, and only its answer be under way."""
+    register = Register(tmp_path / "register.db")
+    register.record_host_key("a", "first", "flashed")
+    register.record_host_key("a", "made", "signed")
+    register.record_host_key("a", "second", "flashed")
+    assert register.host_keys("a") == {"second": "flashed", "made": "renewed"}
+    register.record_host_key("a", "made", "confirmed")
+    assert register.host_keys("a") == {"second": "flashed", "made": "confirmed"}
+
+
+def test_a_renewal_of_before_cards_could_wait_is_still_believed(tmp_path: Path) -> None:
+    register = Register(tmp_path / "register.db")
+    register.record_host_key("a", "old", "confirmed")
+    register.record_host_key("a", "new", "signed")
+    register.record_host_key("a", "spare", "flashed")
+    assert [*register.host_keys("a")] == ["spare", "new", "old"]
+    register.record_host_key("a", "new", "confirmed")
+    assert [*register.host_keys("a")] == ["spare", "new"]
+
+
+def test_what_was_under_way_when_it_was_revoked_is_not_believed_after(tmp_path: Path) -> None:
+    register = Register(tmp_path / "register.db")
+    register.record_host_key("a", "card", "flashed")
+    register.forget_host_keys("a")
+    register.record_host_key("a", "made", "signed")
+    register.record_host_key("a", "other", "renewed")
+    assert register.host_keys("a") == {}
+    assert register.is_revoked("a")
+    assert not register.is_revoked("b")
+    register.record_host_key("a", "another", "flashed")
+    assert not register.is_revoked("a")
+
+
+def test_reading_makes_no_register(tmp_path: Path) -> None:
+    register = Register(tmp_path / "register.db")
+    assert not register.exists
+    assert register.host_keys("a") == {}
+    assert not register.view_confirmed("a")
+    assert not any(register.rows(table) for table in TABLES)
+    assert set(json.loads(register.export_json())) == set(TABLES)
+    assert list(tmp_path.iterdir()) == []
+    register.record_card(CARD)
+    assert register.exists
+    assert len(register.rows("card")) == 1
+
+
+def test_what_is_no_text_is_not_kept(tmp_path: Path) -> None:
+    register = Register(tmp_path / "register.db")
+    with pytest.raises(RegisterError, match=r"register\.db: 'ay\\udcff' is no text in UTF-8"):
+        register.record_host_key("ay\udcff", "key", "confirmed")
+    with pytest.raises(RegisterError, match="no text in UTF-8"):
+        register.host_keys("ay\udcff")
+    assert register.rows("host_key") == []
+
+
+def test_a_name_that_no_file_can_have_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(RegisterError, match="File name too long"):
+        Register(tmp_path / ("a" * 300))
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0garbage"])

@@ -12,12 +12,18 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from provisioning.__main__ import main
+from provisioning.authority import ssh
 from provisioning.authority.authority import Authority
 from provisioning.authority.errors import AuthorityError, PassphraseError
 from provisioning.authority.keys import open_key
+from provisioning.enrol.enrol import known_keys
+from provisioning.enrol.errors import NotFlashedError
+from provisioning.inventory import Node
 from provisioning.register import Register
+from provisioning.seed.seed import seed_node
 
 ROOT = Path(__file__).parents[3]
 
@@ -148,20 +154,52 @@ def test_a_rotation_takes_the_passphrase_of_the_others(office: Authority) -> Non
 def test_revoke_takes_back_papers_tokens_and_keys(
     office: Authority, capsys: pytest.CaptureFixture[str], passphrase: bytes
 ) -> None:
-    from provisioning.inventory import Node  # noqa: PLC0415 - only this test flashes
-    from provisioning.seed.seed import seed_node  # noqa: PLC0415 - as above
-
     seed = seed_node(office, Node(name="pasar-horas"))
     office.unlock(passphrase, "ssh-host").ssh_host("pasar-horas", seed.host_public_key)
-    assert "1 certificates and 1 tokens" in told(
-        capsys, "authority", "revoke", "pasar-horas", "--dry-run"
-    )
+    line = ("authority", "revoke", "pasar-horas")
+    all_of_it = "1 certificates, 1 tokens and 1 host keys of pasar-horas"
+    assert f"would take back {all_of_it}" in told(capsys, *line, "--dry-run")
     assert office.register.host_keys("pasar-horas")
-    told(capsys, "authority", "revoke", "pasar-horas")
+    assert f"took back {all_of_it}" in told(capsys, *line)
     assert office.register.host_keys("pasar-horas") == {}
     assert office.register.rows("token") == []
     assert "nothing valid" in complaint(capsys, "authority", "revoke", "pasar-horas")
     assert "nothing valid" in complaint(capsys, "authority", "revoke", "nobody")
+
+
+def test_host_keys_are_taken_back_after_every_certificate_was(
+    office: Authority, capsys: pytest.CaptureFixture[str], passphrase: bytes
+) -> None:
+    """Else such a box, whose key is still believed, would renew without a token."""
+    node = Node(name="pasar-horas")
+    key = ssh.public_line(Ed25519PrivateKey.generate().public_key())
+    certified = office.unlock(passphrase, "ssh-host").ssh_host(node.name, key)
+    assert certified
+    office.register.record_host_key(node.name, key, "confirmed")
+    (serial,) = [row["serial"] for row in office.register.rows("certificate")]
+    line = ("authority", "revoke", node.name)
+    one = told(capsys, *line, "--serial", serial)
+    assert "took back 1 certificates of pasar-horas" in one
+    assert "its host keys are believed still" in one
+    assert known_keys(office.register, node) == {key: "confirmed"}
+    shown = ssh.fingerprint(ssh.read_public(key, node.name))
+    planned = told(capsys, *line, "--dry-run")
+    assert "0 certificates, 0 tokens and 1 host keys of pasar-horas" in planned
+    assert f"host key {shown} (confirmed)" in planned
+    assert known_keys(office.register, node) == {key: "confirmed"}
+    assert f"host key {shown} (confirmed)" in told(capsys, *line)
+    with pytest.raises(NotFlashedError, match="simpul flash pasar-horas"):
+        known_keys(office.register, node)
+    assert "nothing valid" in complaint(capsys, *line)
+
+
+def test_a_broker_without_a_name_is_explained(
+    office: Authority, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del office
+    (tmp_path / "broker.csr").write_text("a request")
+    said = complaint(capsys, "authority", "broker", "broker.csr")
+    assert "no name; write the broker's host name, then its other names" in said
 
 
 def test_the_register_is_exported(

@@ -102,6 +102,41 @@ def test_a_wrong_word_is_explained(line: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "words", [["flash", "ay\udcff"], ["flash", "--image=\udcff"], ["inner", "move", "a", "\udcff"]]
+)
+def test_a_word_that_is_no_text_is_refused(words: list[str]) -> None:
+    """As Python gives bytes of a command line that are no UTF-8 (PEP 383)."""
+    found = find_task(small(), words)
+    assert isinstance(found, Found)
+    with pytest.raises(UsageError, match=r"'.*\\udcff' is no text in UTF-8"):
+        read_values(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (f"flash {'a' * 256}", "'aaaaaaaaaaaaaaaaaaaaaaaa...' has 256 bytes"),
+        (f"flash --image={'a' * 256}", "--image: 'aaaa"),
+        (f"flash --image ../{'é' * 128}/card.img", "has 256 bytes; a name has at most 255"),
+        (f"flash --image {'a/' * 2048}", "has 4096 bytes; a path has at most 4095"),
+    ],
+)
+def test_what_nothing_can_be_called_is_refused(line: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(line)
+    assert words in str(caught.value)
+
+
+def test_the_longest_names_and_lists_are_taken() -> None:
+    path = "/".join(["a" * 255] * 15)
+    assert read(f"flash --image={path}") == {"image": path}
+    setting = f"ssh.key=ssh-rsa+{'A' * 700}"
+    assert read(f"flash --image {setting}") == {"image": setting}
+    listed = ",".join(f"simpang-{number}" for number in range(1000))
+    assert read(f"flash --image {listed}") == {"image": listed}
+
+
 @given(st.lists(st.text(max_size=8) | st.sampled_from(["flash", "inner", "move", "--slots", "--"])))
 def test_any_words_end_in_values_or_words(words: list[str]) -> None:
     try:
@@ -203,6 +238,25 @@ def test_the_real_command_says_what_is_wrong(line: str, code: int, words: str) -
     assert done.returncode == code
     assert words in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nodes", "--inventory", "a" * 300],
+        ["seed", "taman-bunga", "--to", "a" * 300],
+        ["enrol", "taman-bunga", "--playbook", "a" * 300],
+        ["authority", "technician", "ay\udcff", "id.pub"],
+        ["authority", "export", "--register", "\udcff"],
+    ],
+)
+def test_impossible_names_end_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "a name has at most 255" in said or "is no text in UTF-8" in said
 
 
 def test_a_reader_who_has_enough_sees_no_traceback() -> None:

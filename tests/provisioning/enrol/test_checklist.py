@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 from services.mosquitto import Mosquitto, mosquitto_program
+from services.office import run_simpul
 from services.talker import Talker
 
 from node.messages import Camera, Health, State, Wifi
@@ -97,13 +98,52 @@ def test_trouble_is_red_and_says_what_to_do(seen: NodeView, key: str) -> None:
     assert f"{bad.english}: {bad.advice_english}" in text
 
 
-def test_what_is_not_told_is_yellow_and_what_is_not_fitted_grey() -> None:
+def test_what_a_board_cannot_tell_is_yellow_and_what_is_not_fitted_grey() -> None:
     board = view(under_voltage_now=None, cpu_temperature_celsius=None)
-    told = verdicts(board, confirmed=None)
-    assert (told["power"], told["temperature"], told["view"]) == ("unknown",) * 3
-    assert all_good(checklist(board, now=NOW, view_confirmed=None))
+    told = verdicts(board)
+    assert (told["power"], told["temperature"]) == ("unknown",) * 2
+    assert all_good(checklist(board, now=NOW, view_confirmed=True))
     bare = verdicts(view(fitted=False), confirmed=None)
     assert (bare["camera"], bare["view"], bare["hotspot"]) == ("absent",) * 3
+    assert all_good(checklist(view(fitted=False), now=NOW, view_confirmed=None))
+
+
+@pytest.mark.parametrize(
+    ("seen", "confirmed", "keys"),
+    [
+        (msgspec.structs.replace(view(), wifi=None), True, {"hotspot"}),
+        (view(uplink_round_trip_seconds=None), True, {"uplink"}),
+        (view(), None, {"view"}),
+        (view(clock_synced=None), True, {"clock"}),
+        # Nothing was heard of the board, so that nobody knows what it can tell.
+        (
+            msgspec.structs.replace(view(), health=None),
+            True,
+            {"uplink", "power", "temperature", "clock"},
+        ),
+        (
+            NodeView(node="a", state=State(online=True, hotspot=True)),
+            None,
+            {"hotspot", "uplink", "power", "temperature", "clock"},
+        ),
+    ],
+)
+def test_what_every_node_tells_and_was_not_seen_is_not_good(
+    seen: NodeView,
+    confirmed: bool | None,  # noqa: FBT001 - a case of the test
+    keys: set[str],
+) -> None:
+    checks = checklist(seen, now=NOW, view_confirmed=confirmed)
+    unseen = [check for check in checks if check.verdict == "unseen"]
+    assert {check.key for check in unseen} == keys
+    assert not all_good(checks)
+    console = Console(width=150, record=True, file=io.StringIO())
+    console.print(checklist_table("pasar-horas", checks))
+    text = console.export_text()
+    assert text.count("belum terlihat / not seen") == len(keys)
+    for check in unseen:
+        assert f"✘ {check.indonesian}: {check.advice_indonesian}" in text
+        assert f"{check.english}: {check.advice_english}" in text
 
 
 def test_a_view_that_is_not_confirmed_is_red() -> None:
@@ -127,7 +167,7 @@ def test_every_line_has_both_languages_and_an_advice(seen: NodeView) -> None:
     for check in checks:
         assert check.indonesian
         assert check.english
-        if check.verdict == "bad":
+        if check.verdict in {"bad", "unseen"}:
             assert check.advice_indonesian
             assert check.advice_english
     told = json.loads(checklist_json("a", checks, good=all_good(checks)))
@@ -189,6 +229,7 @@ def test_in_a_terminal_the_picture_is_shown_and_asked_about(
     broker: Mosquitto, tmp_path: Path, answer: str, code: int, words: str
 ) -> None:
     register = Register(tmp_path / "register.db")
+    register.record_host_key("pasar-horas", "ssh-ed25519 A", "confirmed")
     stop = threading.Event()
     with Talker(broker.url, "pasar-horas") as talker:
         node = threading.Thread(target=speak, args=(talker, stop))
@@ -252,3 +293,53 @@ def test_a_node_that_stays_silent_is_red(broker: Mosquitto) -> None:
         "advice_indonesian": "periksa kabel jaringan dan alamat broker",
         "advice_english": "look at the network cable and the broker's address",
     }
+
+
+def asked(url: str, folder: Path, *words: object) -> tuple[int, dict[str, str], bool]:
+    """Return the exit status of `simpul checklist --json`, its verdicts, and whether it is good."""
+    options = ("--broker", url, "--register", folder / "register.db", "--json")
+    done = run_simpul(ROOT, "checklist", "pasar-horas", *options, *words)
+    assert done.stdout, done.stderr
+    told = json.loads(done.stdout)
+    verdicts = {check["key"]: check["verdict"] for check in told["checks"]}
+    return done.returncode, verdicts, told["good"]
+
+
+def test_a_birth_alone_is_not_enough(broker: Mosquitto, tmp_path: Path) -> None:
+    with Talker(broker.url, "pasar-horas") as talker:
+        talker.birth(camera=False)
+        code, told, good = asked(broker.url, tmp_path, "--timeout", 1, "--settle", 0)
+    assert (code, good) == (3, False)
+    assert told == {
+        "online": "good",
+        "camera": "absent",
+        "view": "absent",
+        **dict.fromkeys(("hotspot", "uplink", "power", "temperature", "clock"), "unseen"),
+    }
+
+
+@pytest.mark.parametrize(("confirmed", "code"), [(False, 3), (True, 0)])
+def test_a_view_is_confirmed_once_and_not_waited_for(
+    broker: Mosquitto,
+    tmp_path: Path,
+    confirmed: bool,  # noqa: FBT001 - a case of the test
+    code: int,
+) -> None:
+    """Where nobody can be asked, the register's word counts; more time would not bring it."""
+    if confirmed:
+        Register(tmp_path / "register.db").record_view("pasar-horas", "0" * 64)
+    stop = threading.Event()
+    with Talker(broker.url, "pasar-horas") as talker:
+        node = threading.Thread(target=speak, args=(talker, stop))
+        node.start()
+        # Far longer than this test may take.
+        ended = asked(broker.url, tmp_path, "--timeout", 1000, "--settle", 1000)
+        stop.set()
+        node.join()
+    assert ended[0] == code, ended
+    assert ended[1] == {
+        **dict.fromkeys(ended[1], "good"),
+        "view": "good" if confirmed else "unseen",
+    }
+    assert ended[2] is confirmed
+    assert confirmed or not (tmp_path / "register.db").exists()

@@ -125,6 +125,7 @@ def test_from_the_first_boot_to_the_checklist(
     [
         (("pasar-horsa",), "did you mean pasar-horas?"),
         (("pasar-horas", "--playbook", "none.yml"), "none.yml: no such file"),
+        (("pasar-horas", "--port", 70000), "--port 70000: choose 1 to 65535"),
         (("pasar-horas", "--passphrase-file", "none"), "none: No such file"),
         (("pasar-horas", "--passphrase-file", "wrong"), "not opened by this passphrase"),
         (("pasar-horas", "--passphrase-file", "open"), "chmod 600"),

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from services.box import box_missing
 from services.flashed import Flashed, Station, flashed
+from services.office import run_simpul
 
 from provisioning.authority.errors import TokenError
 from provisioning.authority.tokens import token_hash, use_token
 from provisioning.enrol.connection import pinned, run_on
-from provisioning.enrol.enrol import known_keys
+from provisioning.enrol.enrol import Say, enrol, known_keys
 from provisioning.enrol.errors import EnrolError, NotFlashedError
 from provisioning.enrol.find import wait_for_node
 from provisioning.inventory import Node
@@ -145,6 +146,42 @@ def test_a_copied_card_is_refused(node: Flashed, station: Station) -> None:
     assert [row["subject"] for row in register.rows("certificate")].count("pasar-horas") == 2
 
 
+@pytest.mark.timeout(300)  # two nodes boot
+def test_a_spare_card_leaves_the_running_node_alone_until_it_is_enrolled(
+    node: Flashed, station: Station
+) -> None:
+    node.enrol()
+    register = station.authority.register
+    with flashed(station, node.node) as spare:
+        # The one that runs is believed, and renews as ever, with a new key each time.
+        assert look_at(node)[1] in register.host_keys("pasar-horas")
+        said: list[str] = []
+        enrol_aloud(node, said.append)
+        assert any("its new card waits still" in line for line in said)
+        assert sorted(register.host_keys("pasar-horas").values()) == ["confirmed", "flashed"]
+        said.clear()
+        enrol_aloud(spare, said.append)
+        assert not any("waits still" in line for line in said)
+        # Now it is the node, and the older one is nobody.
+        assert [*register.host_keys("pasar-horas")] == [look_at(spare)[1]]
+        with pytest.raises(EnrolError, match="nobody with its key"):
+            look_at(node)
+
+
+def enrol_aloud(node: Flashed, say: Say) -> None:
+    """Enrol the node, and hear what is said meanwhile."""
+    station = node.station
+    signer = station.authority.unlock(station.passphrase, "mqtt", "ssh-host")
+    _, shown = look_at(node)
+    enrol(station.authority, signer, node.node, node.reach, shown=shown, say=say)
+
+
+def look_at(node: Flashed) -> tuple[str, str]:
+    """Return address and key at which the node is found, asked once."""
+    keys = known_keys(node.station.authority.register, node.node)
+    return wait_for_node(node.node, keys, address="127.0.0.1", port=node.box.port, timeout_s=0)
+
+
 def test_a_late_token_is_refused(station: Station) -> None:
     with flashed(station, Node(name="pasar-horas"), valid_hours=0) as late:
         with pytest.raises(TokenError, match=r"the token ended on .*flash the card again"):
@@ -178,6 +215,37 @@ def test_a_revoked_node_must_be_flashed_again(node: Flashed) -> None:
     assert node.station.authority.revoke("pasar-horas") == 2
     with pytest.raises(NotFlashedError):
         node.enrol()
+
+
+def test_a_box_whose_papers_were_taken_back_one_by_one_cannot_renew_after_all(
+    node: Flashed, tmp_path: Path
+) -> None:
+    node.enrol()
+    register = node.station.authority.register
+    papers = [row for row in register.rows("certificate") if row["subject"] == "pasar-horas"]
+    for paper in papers:
+        revoked = run_simpul(
+            tmp_path, "authority", "revoke", "pasar-horas", "--serial", paper["serial"]
+        )
+        assert revoked.returncode == 0, revoked.stderr
+    revoked = run_simpul(tmp_path, "authority", "revoke", "pasar-horas")
+    assert revoked.returncode == 0, revoked.stderr
+    assert "0 certificates, 0 tokens and 1 host keys" in revoked.stdout
+    with pytest.raises(NotFlashedError):
+        node.enrol()
+
+
+def test_a_revocation_amid_an_enrolment_counts(node: Flashed) -> None:
+    """Whoever signs just then finds the node's keys gone, and does not bring them back."""
+    register = node.station.authority.register
+
+    def revoke(line: str) -> None:
+        if "installs its certificates" in line:
+            node.station.authority.revoke("pasar-horas")
+
+    with pytest.raises(NotFlashedError):
+        enrol_aloud(node, revoke)
+    assert register.host_keys("pasar-horas") == {}
 
 
 def test_a_technician_is_root_for_the_enrolment_only(node: Flashed) -> None:

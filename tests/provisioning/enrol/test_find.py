@@ -1,18 +1,32 @@
 """A node is found on a cable without any address, and on a LAN by its name; garbage is refused."""
 
 import json
+import socket
 import sys
+import threading
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from invoke import Context
 from services.box import Box, box_missing
 from services.flashed import Station
 
+from provisioning.enrol import find
 from provisioning.enrol.errors import EnrolError
-from provisioning.enrol.find import host_keys, parse_neighbours, parse_scan, wait_for_node
+from provisioning.enrol.find import (
+    candidates,
+    host_keys,
+    parse_neighbours,
+    parse_scan,
+    wait_for_node,
+)
+from provisioning.enrol.tasks import enrol_node
 from provisioning.inventory import Node
+from provisioning.register import Register
 from provisioning.seed.seed import seed_node
 
 NODE = Node(name="pasar-horas")
@@ -26,7 +40,9 @@ allow-interfaces=eth0
 LOOK = """\
 import sys
 from provisioning.enrol.find import wait_for_node
+from provisioning.enrol.tasks import enrol_node
 from provisioning.inventory import Node
+from provisioning.register import Register
 print(*wait_for_node(Node(name="pasar-horas"), [sys.stdin.read()], timeout_s=20))
 """
 
@@ -63,6 +79,61 @@ def test_nobody_at_all_is_explained() -> None:
         wait_for_node(NODE, ["ssh-ed25519 A"], address="127.0.0.1", port=1, timeout_s=0)
     assert host_keys([], 22) == {}
     assert host_keys(["-oProxyCommand=touch /tmp/x"], 22) == {}
+
+
+@pytest.fixture
+def stranger() -> Iterator[int]:
+    """Give the port of a machine on the LAN that greets in bytes that are no text."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            with suppress(OSError):  # the listener is shut at the end
+                while True:
+                    caller, _ = listener.accept()
+                    with caller:
+                        caller.sendall(b"SSH-2.0-Caf\xe9_1.0\r\n")
+                        while caller.recv(4096):
+                            pass
+
+        greeter = threading.Thread(target=greet)
+        greeter.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        greeter.join()
+
+
+def test_a_machine_that_greets_in_garbage_is_not_the_node(stranger: int) -> None:
+    assert host_keys(["127.0.0.1"], stranger) == {}
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, 70000])
+def test_a_port_that_cannot_be_is_said_at_once(port: int) -> None:
+    with pytest.raises(EnrolError, match=f"--port {port}: .* 1 to 65535"):
+        wait_for_node(NODE, ["ssh-ed25519 A"], address="127.0.0.1", port=port, timeout_s=5)
+
+
+def test_a_name_that_no_host_can_have_leads_nowhere() -> None:
+    assert isinstance(candidates("a" * 64), list)
+
+
+def test_the_new_card_is_preferred_to_the_node_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are believed for a while; a card that waits was flashed to be enrolled."""
+    shown = {"192.0.2.1": "ssh-ed25519 OLD", "192.0.2.2": "ssh-ed25519 NEW"}
+    monkeypatch.setattr(find, "candidates", lambda _: [*shown])
+    monkeypatch.setattr(find, "host_keys", lambda *_: shown)
+    keys = {"ssh-ed25519 NEW": "flashed", "ssh-ed25519 OLD": "confirmed"}
+    assert wait_for_node(NODE, keys) == ("192.0.2.2", "ssh-ed25519 NEW")
+    del keys["ssh-ed25519 NEW"]
+    assert wait_for_node(NODE, keys) == ("192.0.2.1", "ssh-ed25519 OLD")
+
+
+def test_a_playbook_that_no_file_can_be_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "inventory.ini").write_text("[nodes]\npasar-horas\n")
+    register = Register(tmp_path / "register.db")
+    register.record_host_key(NODE.name, "ssh-ed25519 A", "flashed")
+    files = {"inventory": str(tmp_path / "inventory.ini"), "register": str(register.file)}
+    with pytest.raises(EnrolError, match="File name too long; name one with --playbook"):
+        enrol_node.body(Context(), NODE.name, playbook="a" * 300, **files)
 
 
 def test_neighbours_are_read_with_their_scope() -> None:

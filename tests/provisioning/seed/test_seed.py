@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from provisioning.authority import ssh
@@ -18,6 +19,7 @@ from provisioning.inventory import Node
 from provisioning.register import Register
 from provisioning.seed.seed import TOKEN_FILE, Seed, seed_node
 from provisioning.seed.sshd import DIRECTORY
+from provisioning.update.station import Access, ways_of
 
 NODE = Node(name="pasar-horas", title="Pasar Horas")
 
@@ -111,6 +113,25 @@ def test_a_card_flashed_again_is_a_new_instance_and_ends_the_older(authority: Au
     assert list(authority.register.host_keys(NODE.name)) == [second.host_public_key]
     hashes = [row["hash"] for row in authority.register.rows("token")]
     assert hashes == [token_hash(token_of(second))]
+
+
+def test_a_spare_card_does_not_cut_the_running_node_off(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """Updates believe what the register knows, and there the last of several keys."""
+    running = ssh.public_line(Ed25519PrivateKey.generate().public_key())
+    authority.register.record_host_key(NODE.name, running, "confirmed")
+    spare = seed_node(authority, NODE)
+    assert authority.register.host_keys(NODE.name) == {
+        spare.host_public_key: "flashed",
+        running: "confirmed",
+    }
+    access = Access(
+        inventory=tmp_path / "inventory.ini",
+        register=authority.register.file,
+        audit=tmp_path / "audit.jsonl",
+    )
+    assert ways_of([NODE], access)[NODE.name].host_keys[-1] == running
 
 
 def test_the_seed_holds_no_secret_but_token_and_throwaway_key(

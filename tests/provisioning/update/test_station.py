@@ -11,11 +11,11 @@ from services.mosquitto import Mosquitto, mosquitto_program
 from provisioning.listen import BrokerAccess, listening
 from provisioning.update.air import say_wish, wish_topic
 from provisioning.update.engine import Wish, control_of
-from provisioning.update.errors import RecordError
+from provisioning.update.errors import PutOffError, RecordError
 from provisioning.update.plan import Place, make_plan
 from provisioning.update.record import Head, read_record
 from provisioning.update.rollout import Entry, Limits
-from provisioning.update.station import Access, Run, access_to, alone, roll_out
+from provisioning.update.station import Access, Calm, Run, access_to, alone, roll_out
 from provisioning.update.tasks import leave_wish
 
 NAMES = [f"n{number}" for number in range(8)]
@@ -59,15 +59,17 @@ class Rollout:
             action="update", record=str(self.file), resume=resume, json=True, broker=self._broker
         )
         try:
-            roll_out(head, (), self._access, run, lambda place, *_: self._turn(place))
+            roll_out(head, (), self._access, run, lambda place, _, calm: self._turn(place, calm))
         except Exit as ended:
             return int(ended.code)
         return 0
 
-    def _turn(self, place: Place) -> Entry:
+    def _turn(self, place: Place, calm: Calm) -> Entry:
         self.begun.append(place.name)
         if len(self.begun) == 3 and self.wish and self._broker:
             say_wish(self._broker, self.file, self.wish)
+            with pytest.raises(PutOffError):
+                calm(place.name, 60)  # until it is heard
         elif len(self.begun) == 3 and self.wish:
             control_of(self.file).set(self.wish)
         return self.ends.get(place.name, DONE)
