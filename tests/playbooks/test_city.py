@@ -218,7 +218,7 @@ def test_an_old_backup_goes_only_when_a_new_one_is_there(city: "City") -> None:
     old = "/var/backups/simpul/simpul-20200101T000000Z.dump"
     run("sh", "-c", f"echo old > {old} && touch -d 2020-01-01 {old} && chown postgres {old}")
     failed = run("runuser", "-u", "postgres", "--", "/usr/local/lib/simpul/backup",
-                 "nothing", "/var/backups/simpul", "30", check=False)  # fmt: skip
+                 "nothing", "/var/backups/simpul", "30", "0", check=False)  # fmt: skip
     assert failed.returncode != 0
     assert run("ls", old).returncode == 0
     run("systemctl", "start", "simpul-backup.service")

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
         ("pusat ansible_host=pusat.example", "mqtts://pusat.example:8883"),
         ("pusat ansible_host=192.0.2.10", "mqtts://192.0.2.10:8883"),
         ("pusat ansible_host=2001:db8::10", "mqtts://[2001:db8::10]:8883"),
+        ("pusat ansible_host=pusat.example mosquitto_port=8884", "mqtts://pusat.example:8884"),
     ],
 )
 def test_the_broker_of_a_hub(tmp_path: Path, hub: str, broker: str) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -32,6 +33,14 @@ def test_every_playbook_is_read() -> None:
     done = subprocess.run(line, check=False, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stderr
+
+
+def test_a_tag_of_a_role_reaches_what_the_role_includes() -> None:
+    """What is included has no tags of its own: with --tags it would be left out, without a word."""
+    for file in sorted(ROOT.glob("playbooks/roles/*/tasks/*.yml")):
+        for task in yaml.safe_load(file.read_text()):
+            if included := task.get("ansible.builtin.include_tasks"):
+                assert included["apply"]["tags"], f"{file}: {task['name']}"
 
 
 def test_every_shell_script_of_the_roles_is_clean() -> None:

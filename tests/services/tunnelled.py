@@ -45,7 +45,7 @@ _SSH = """\
 ansible_ssh_common_args: >-
   -o HostKeyAlias=taman-bunga -o UserKnownHostsFile="{{ inventory_dir }}/known"
 """
-_TUN = """
+TUN = """
 mkdir dev/net
 : > dev/net/tun
 mount --bind /dev/net/tun dev/net/tun
@@ -67,7 +67,7 @@ class Internet(Cabled):
                     f"tunnel_operators: {{{OPERATOR}: {OPERATOR_ADDRESS}}}\n"
                 )
             (self.station.folder / "host_vars" / f"{name}.yml").write_text(text)
-        prepare = self.station.prepare + _TUN
+        prepare = self.station.prepare + TUN
         super().__init__(
             {
                 name: NamespacedSystem(server_root(), folder / name, prepare=prepare)

@@ -60,3 +60,17 @@ def test_a_revoked_node_is_not_renewed_by_the_playbook_either(
     assert len(authority.register.rows("certificate")) == 4
     seed_node(authority, NODE)
     assert signed(tmp_path, passphrase, asked).returncode == 0
+
+
+def test_a_renewal_by_the_playbook_ends_no_spare_card(
+    authority: Authority, passphrase: bytes, tmp_path: Path, asked: bytes
+) -> None:
+    assert signed(tmp_path, passphrase, asked).returncode == 0
+    seed_node(authority, NODE)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "new"], check=True
+    )
+    renewed = {**json.loads(asked), "ssh_host_key": (tmp_path / "new.pub").read_text()}
+    assert signed(tmp_path, passphrase, json.dumps(renewed).encode()).returncode == 0
+    states = list(authority.register.host_keys(NODE.name).values())
+    assert states == ["flashed", "confirmed"]

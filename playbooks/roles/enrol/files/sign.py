@@ -32,6 +32,8 @@ def main() -> int:
         papers = sign(authority, signer, node, request, flashed=False)
         # Whoever runs the playbook vouches for the connection; from here on the key is known.
         key = " ".join(request.ssh_host_key.split()[:2])
+        if not request.token:  # the node that runs: a spare card that waits for it goes on waiting
+            authority.register.record_host_key(node.name, key, "renewed")
         authority.register.record_host_key(node.name, key, "confirmed")
     except SimpulError as error:
         sys.exit(str(error))

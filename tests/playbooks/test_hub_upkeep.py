@@ -1,0 +1,276 @@
+"""The hub over the years: its disk is lost, its certificate ends, a play is cut, a node goes."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from services.debian_server import why_no_server
+from services.hub_machine import TAGS, HubMachine
+from services.namespaced import why_no_namespaces
+from services.provisioned import HUB, NODE, Played
+from services.waiting import until
+
+import provisioning.authority.x509 as papers
+
+WHY_NOT = why_no_server() or why_no_namespaces()
+pytestmark = [
+    pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT),
+    pytest.mark.timeout(900),
+]
+BROKER = ("hub.yml", "--tags", "mosquitto")
+NO_PASSPHRASE = ("-e", "mosquitto_passphrase_file=")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubMachine]:
+    with HubMachine(tmp_path_factory.mktemp("hub")) as hub:
+        played = hub.play("hub.yml", *TAGS)
+        assert played.status == 0, played.said[-6000:]
+        yield hub
+
+
+def names(certificate: x509.Certificate) -> set[str]:
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return {str(each.value) for each in found}
+
+
+def days_left(certificate: x509.Certificate) -> int:
+    return (certificate.not_valid_after_utc - datetime.now(UTC)) // timedelta(days=1)
+
+
+def words_of(played: Played) -> str:
+    """Return what was said in one line: Ansible folds long ones."""
+    return " ".join(played.said.split())
+
+
+def sign_for(hub: HubMachine, days: int, patch: pytest.MonkeyPatch) -> None:
+    """Give the station a certificate of the broker's own key that ends in so many days."""
+    key = "/etc/mosquitto/simpul/broker.key"
+    request = hub.system.run("openssl", "req", "-new", "-key", key, "-subj", "/CN=localhost")
+    # Two days more: certificates begin yesterday, and today has begun.
+    patch.setattr(papers, "CERTIFICATE_DAYS", days + 2)
+    signed = hub.station.signer().mqtt_broker(["localhost", "127.0.0.1"], request.stdout.encode())
+    hub.broker_paper.write_bytes(signed)
+
+
+def test_a_second_run_changes_nothing(hub: HubMachine) -> None:
+    for words in ((), ("--check",)):
+        played = hub.play("hub.yml", *TAGS, *words)
+        assert (played.status, played.changed) == (0, {HUB: 0}), played.said[-6000:]
+
+
+def test_a_hub_with_a_new_disk_gets_a_certificate_for_its_new_key(hub: HubMachine) -> None:
+    before = hub.served().public_key()
+    hub.system.run("systemctl", "stop", "mosquitto")
+    hub.system.run("rm", "-r", "/etc/mosquitto/simpul", "/etc/mosquitto/conf.d/simpul.conf")
+    played = hub.play(*BROKER)
+    assert played.status == 0, played.said[-6000:]
+    assert hub.served().public_key() != before
+    client = hub.station.client("adam-malik")
+    topic = "simpul/1/adam-malik/event/test"
+    assert hub.mosquitto("mosquitto_pub", client, "-q", "1", "-m", "{}", "-t", topic) == 0
+    played = hub.play(*BROKER)
+    assert (played.status, played.changed) == (0, {HUB: 0}), played.said[-6000:]
+
+
+def test_a_certificate_for_another_key_replaces_nothing(hub: HubMachine, tmp_path: Path) -> None:
+    """Also one that a person put there by mistake, where nobody can sign."""
+    before = hub.system.run("cat", "/etc/mosquitto/simpul/broker.pem").stdout
+    (tmp_path / "kept").write_bytes(hub.broker_paper.read_bytes())
+    client = hub.station.client("somebody")
+    hub.broker_paper.write_bytes(Path(client["--cert"]).read_bytes())
+    try:
+        played = hub.play(*BROKER, *NO_PASSPHRASE)
+    finally:
+        hub.broker_paper.write_bytes((tmp_path / "kept").read_bytes())
+    assert played.status != 0
+    assert "is for another key" in words_of(played)
+    assert "simpul authority broker" in words_of(played)
+    assert hub.system.run("cat", "/etc/mosquitto/simpul/broker.pem").stdout == before
+
+
+def test_the_certificate_follows_the_names(hub: HubMachine) -> None:
+    renamed = '{"mosquitto_names": ["pusat.example", "localhost", "127.0.0.1"]}'
+    checked = hub.play(*BROKER, "-e", renamed, "--check")
+    assert (checked.status, checked.changed[HUB] > 0) == (0, True), checked.said[-6000:]
+    played = hub.play(*BROKER, "-e", renamed)
+    assert played.status == 0, played.said[-6000:]
+    assert names(hub.served()) == {"pusat.example", "localhost", "127.0.0.1"}
+    played = hub.play(*BROKER, "-e", renamed)
+    assert (played.status, played.changed) == (0, {HUB: 0}), played.said[-6000:]
+    assert hub.play(*BROKER).status == 0
+    assert names(hub.served()) == {"localhost", "127.0.0.1"}
+
+
+def test_the_certificate_is_renewed_two_months_before_it_ends(
+    hub: HubMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_for(hub, 40, monkeypatch)
+    played = hub.play(*BROKER, *NO_PASSPHRASE)
+    assert played.status == 0, played.said[-6000:]
+    assert "ends in 40 days" in words_of(played), "who cannot sign now is told"
+    assert days_left(hub.served()) == 40
+    monkeypatch.undo()
+    played = hub.play(*BROKER)
+    assert played.status == 0, played.said[-6000:]
+    assert days_left(hub.served()) > 700
+
+
+def test_a_broker_whose_certificate_ends_in_a_month_does_not_verify(
+    hub: HubMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_for(hub, 20, monkeypatch)
+    assert hub.play(*BROKER, *NO_PASSPHRASE).status == 0
+    asked = ("--limit", HUB, "--start-at-task", "Ask the broker for its certificate")
+    played = hub.play("verify.yml", *asked)
+    assert played.status != 0
+    assert "ends within 30 days" in words_of(played)
+    monkeypatch.undo()
+    assert hub.play(*BROKER).status == 0
+    assert "ends within 30 days" not in words_of(hub.play("verify.yml", *asked))
+
+
+def test_an_authority_that_is_retired_leaves_no_broker_behind(hub: HubMachine) -> None:
+    authority = hub.station.authority
+    passphrase = (hub.station.folder / "passphrase").read_bytes().strip()
+    authority.rotate("mqtt", passphrase)
+    hub.station.publish()
+    before = hub.served().serial_number
+    assert hub.play(*BROKER).status == 0
+    assert hub.served().serial_number == before, "nodes may not know the new one yet"
+    authority.retire("mqtt")
+    hub.station.publish()
+    played = hub.play(*BROKER)
+    assert played.status == 0, played.said[-6000:]
+    assert hub.served().serial_number != before
+    client = hub.station.client("adam-malik")
+    topic = "simpul/1/adam-malik/event/test"
+    assert hub.mosquitto("mosquitto_pub", client, "-q", "1", "-m", "{}", "-t", topic) == 0
+
+
+def test_the_revoked_are_put_out_though_the_play_was_cut_off(hub: HubMachine) -> None:
+    client = hub.station.client("jalan-sutomo")
+    message = ("-q", "1", "-m", "{}", "-t", "simpul/1/jalan-sutomo/event/test")
+    assert hub.mosquitto("mosquitto_pub", client, *message) == 0
+    hub.station.authority.revoke("jalan-sutomo")
+    hub.station.publish()
+    before = hub.shown("mosquitto.service", "MainPID")
+    hub.cut_off(*BROKER, at="mosquitto : Say who may do what")
+    published = (hub.station.folder / "published/mqtt.crl").read_text()
+    assert hub.system.run("cat", "/etc/mosquitto/simpul/mqtt.crl").stdout == published
+    assert hub.shown("mosquitto.service", "MainPID") == before
+    checked = hub.play(*BROKER, "--check")
+    assert (checked.status, checked.changed[HUB] > 0) == (0, True), checked.said[-6000:]
+    assert hub.shown("mosquitto.service", "MainPID") == before
+    played = hub.play(*BROKER)
+    assert (played.status, played.changed[HUB] > 0) == (0, True), played.said[-6000:]
+    assert hub.shown("mosquitto.service", "MainPID") != before
+    assert hub.mosquitto("mosquitto_pub", client, *message) != 0
+    played = hub.play(*BROKER)
+    assert (played.status, played.changed) == (0, {HUB: 0}), played.said[-6000:]
+
+
+def test_the_page_is_where_it_was_told_though_the_play_was_cut_off(hub: HubMachine) -> None:
+    words = ("hub.yml", "--tags", "nginx", "-e", "nginx_http_port=8081")
+    hub.cut_off(*words, at="nginx : Turn Debian's own page off")
+    played = hub.play(*words)
+    assert played.status == 0, played.said[-6000:]
+    hub.system.run("curl", "-sf", "http://127.0.0.1:8081/")
+    played = hub.play(*words)
+    assert (played.status, played.changed) == (0, {HUB: 0}), played.said[-6000:]
+    assert hub.play("hub.yml", "--tags", "nginx").status == 0
+
+
+def test_the_database_is_restarted_though_the_play_was_cut_off(hub: HubMachine) -> None:
+    place = "/etc/postgresql/17/main/conf.d/simpul.conf"
+    hub.system.run("sh", "-c", f"echo '# by hand' >> {place}")
+    words = ("hub.yml", "--tags", "postgresql")
+    before = hub.shown("postgresql@17-main.service", "MainPID")
+    hub.cut_off(*words, at="postgresql : Run the database")
+    played = hub.play(*words)
+    assert played.status == 0, played.said[-6000:]
+    assert hub.shown("postgresql@17-main.service", "MainPID") != before
+    played = hub.play(*words)
+    assert (played.status, played.changed) == (0, {HUB: 0}), played.said[-6000:]
+
+
+def test_numbers_given_as_text_are_numbers(hub: HubMachine) -> None:
+    text = ("-e", "mosquitto_connections_max=12000", "-e", "nginx_requests_per_second=30")
+    played = hub.play("hub.yml", *TAGS, *text)
+    assert (played.status, played.changed) == (0, {HUB: 0}), played.said[-6000:]
+    assert hub.shown("mosquitto.service", "LimitNOFILE") == "24000"
+    # One word for two would be taken letter by letter.
+    played = hub.play(*BROKER, "-e", "mosquitto_operators=ayu")
+    assert played.status != 0
+    assert "mosquitto_operators has to be a list" in words_of(played)
+
+
+def retained(hub: HubMachine, client: dict[str, str], topic: str) -> bool:
+    words = ("-t", topic, "-C", "1", "-W", "2", "--retained-only")
+    return hub.mosquitto("mosquitto_sub", client, *words) == 0
+
+
+def test_a_node_that_vanishes_half_way_is_shut_out_and_forgotten(hub: HubMachine) -> None:
+    node, operator = hub.station.client(NODE), hub.station.client("kantor")
+    topic = f"simpul/1/{NODE}/state"
+    message = ("-q", "1", "-m", "{}", "-t", topic)
+    assert hub.mosquitto("mosquitto_pub", node, "-r", *message) == 0
+    assert retained(hub, operator, topic)
+    # It loses its network while its services are being stopped.
+    unit = (
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=true\n"
+        "ExecStop=systemctl kill --signal=KILL node-ssh.service\n"
+    )
+    put = f"printf '{unit}' > /etc/systemd/system/simpul-node.service; systemctl daemon-reload"
+    hub.system.run("sh", "-ec", f"{put}; systemctl start simpul-node")
+    tunnel = hub.station.folder / f"tunnel/{NODE}.pub"
+    tunnel.parent.mkdir(exist_ok=True)
+    tunnel.write_text("AAAA\n")
+    secret = f"authority_passphrase_file={hub.station.folder / 'passphrase'}"
+    played = hub.play("decommission.yml", "-e", f"decommission_node={NODE}", "-e", secret)
+    assert "wipe its card" in words_of(played), played.said[-6000:]
+    assert played.status == 0, played.said[-6000:]
+    assert hub.shown("simpul-node.service", "ActiveState") == "inactive"
+    assert not retained(hub, operator, topic)
+    assert hub.mosquitto("mosquitto_pub", node, *message) != 0
+    assert not tunnel.exists()
+
+
+def test_nothing_of_what_was_set_up_is_left_on_the_node(hub: HubMachine) -> None:
+    run = hub.system.run
+    hub.station.client(NODE)
+    state, mask = "/srv/simpul-state", "/srv/masks/street.toml"
+    files = ("/etc/wireguard/simpul0.key", "/etc/wireguard/simpul0.conf", f"{state}/outbox.db",
+             "/etc/wireguard/simpul0.nft", mask, "/etc/simpul/identity/mqtt.key")  # fmt: skip
+    for file in files:
+        run("sh", "-ec", f"mkdir -p {Path(file).parent}; echo content > {file}")
+    units = ("simpul-follow.service", "wg-quick@simpul0.service")
+    service = (
+        "[Service]\nExecStart=sleep 1000\nRestart=always\n[Install]\nWantedBy=multi-user.target\n"
+    )
+    for unit in units:
+        run("sh", "-ec", f"printf '{service}' > /etc/systemd/system/{unit}")
+    run("rm", "-f", "/etc/systemd/system/simpul-node.service")
+    run("systemctl", "daemon-reload")
+    run("systemctl", "enable", "--now", *units)
+    run("systemctl", "restart", "node-ssh.service")
+    places = f"agent_node_state_directory={state} agent_camera_mask_file={mask}"
+    secret = f"authority_passphrase_file={hub.station.folder / 'passphrase'}"
+    words = ("decommission.yml", "-e", f"decommission_node={NODE}", "-e", secret, "-e", places)
+    played = hub.play(*words)
+    assert played.status == 0, played.said[-6000:]
+    assert "wipe its card" not in words_of(played), played.said[-6000:]
+
+    def gone() -> bool:
+        states = [hub.shown(unit, "ActiveState") for unit in units]
+        left = run("ls", *files, check=False).stdout
+        return not left and "active" not in states
+
+    until(gone, "an end of the tunnel")
+    enabled = run("systemctl", "is-enabled", *units, check=False).stdout.split()
+    assert "enabled" not in enabled
+    assert run("find", state, "/etc/simpul/identity", check=False).stdout.split() == [state]
+    played = hub.play(*words)
+    assert (played.status, {*played.changed.values()}) == (0, {0}), played.said[-6000:]

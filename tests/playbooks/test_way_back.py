@@ -1,0 +1,61 @@
+"""The way back into a node, and the follower, are valid as the roles write them."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jinja2 import Environment, StrictUndefined
+
+ROLES = Path(__file__).parents[2] / "playbooks/roles"
+UNITS = {
+    "simpul-sshd-back.service": "hardening",
+    "simpul-sshd-back.timer": "hardening",
+    "simpul-follow.service": "follow",
+}
+
+
+def rendered(role: str, name: str) -> str:
+    given: dict[str, Any] = {"ansible_managed": "Ansible managed"}
+    for kind in ("defaults", "vars"):
+        file = ROLES / role / kind / "main.yml"
+        given |= yaml.safe_load(file.read_text()) if file.exists() else {}
+    text = (ROLES / role / "templates" / f"{name}.j2").read_text()
+    plain = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - no page
+    return plain.from_string(text).render(given)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_unit_is_valid(unit: str, tmp_path: Path) -> None:
+    for name, role in UNITS.items():
+        text = rendered(role, name).replace("/opt/simpul/current/bin/simpul-node", "/bin/true")
+        (tmp_path / name).write_text(text)
+    line = ["systemd-analyze", "--no-pager", "verify", "--man=no", tmp_path / unit]
+    done = subprocess.run(line, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert unit not in done.stderr, done.stderr
+
+
+def test_the_script_is_clean(tmp_path: Path) -> None:
+    script = tmp_path / "back.sh"
+    script.write_text(rendered("hardening", "simpul-sshd-back.sh"))
+    done = subprocess.run(["shellcheck", script], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_it_runs_until_it_is_taken_away() -> None:
+    """A transient timer would be lost by the very power cut that it is for."""
+    service = rendered("hardening", "simpul-sshd-back.service")
+    assert "\nWantedBy=multi-user.target\n" in service
+    assert "\nBefore=ssh.service\n" in service, "nobody finds the door shut after a boot"
+
+
+def test_it_brings_back_all_that_decides_who_comes_in() -> None:
+    kept = yaml.safe_load((ROLES / "hardening/vars/main.yml").read_text())["hardening_kept"]
+    assert {*kept} == {
+        "etc/ssh/sshd_config.d/05-simpul.conf",
+        "etc/ssh/sshd_config.d/10-simpul.conf",
+        "etc/ssh/simpul/user-ca.pub",
+        "etc/ssh/simpul/principals",
+    }
