@@ -64,6 +64,7 @@ def test_a_mask_that_was_brought_is_taken_up(city: "City", mask: Path) -> None:
     assert (again.status, again.changed) == (0, {NODE: 0}), again.said[-6000:]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("role", "unit", "words"),
     [

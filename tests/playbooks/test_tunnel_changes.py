@@ -20,6 +20,7 @@ WHY_NOT = why_no_server() or why_no_namespaces()
 if not WHY_NOT and not Path("/dev/net/tun").exists():
     WHY_NOT = "no /dev/net/tun: the kernel has no TUN"
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT),
     pytest.mark.timeout(900),
 ]
