@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 WHY_NOT = why_no_server() or why_no_namespaces()
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT),
     pytest.mark.timeout(1200),
 ]

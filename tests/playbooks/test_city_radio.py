@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 WHY_NOT = why_no_server() or why_no_namespaces()
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT),
     pytest.mark.timeout(1200),
 ]
@@ -61,11 +62,12 @@ def test_the_radio_is_let_go_and_unblocked(city: "City") -> None:
 
 def test_a_radio_that_is_the_nodes_way_out_stays_so(city: "City") -> None:
     run = city.system.run
-    run("ip", "link", "add", "wlan9", "type", "dummy")
+    run("ip", "link", "add", "wlan9", "type", "veth", "peer", "name", "far9")
     try:
         run("ip", "address", "add", "192.0.2.2/24", "dev", "wlan9")
-        run("ip", "link", "set", "wlan9", "up")
-        run("ip", "route", "add", "default", "via", "192.0.2.1", "dev", "wlan9")
+        for each in ("wlan9", "far9"):
+            run("ip", "link", "set", each, "up")
+        run("ip", "route", "append", "default", "via", "192.0.2.1", "dev", "wlan9")
         played = city.play("site.yml", *TAGS, "-e", WANTED)
     finally:
         run("ip", "link", "del", "wlan9")
