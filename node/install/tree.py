@@ -63,12 +63,13 @@ def mend_tree(bundle: Bundle, places: Places) -> list[str]:
     BundleError, InstallError.
     """
     release = places.releases / release_hash(bundle.manifest_text)
-    if (broken := broken_files(release)) == [MANIFEST_NAME]:
-        replace_file(release / MANIFEST_NAME, bundle.manifest_text)
-        broken += broken_files(release)
-    entries = [each for each in bundle.manifest.files if each.path in broken]
-    at_hand = _at_hand(bundle, places, {each.sha256 for each in entries})
     try:
+        if (broken := broken_files(release)) == [MANIFEST_NAME]:
+            release.mkdir(parents=True, exist_ok=True)
+            replace_file(release / MANIFEST_NAME, bundle.manifest_text)
+            broken += broken_files(release)
+        entries = [each for each in bundle.manifest.files if each.path in broken]
+        at_hand = _at_hand(bundle, places, {each.sha256 for each in entries})
         for each in entries:
             file = release / each.path
             file.parent.mkdir(parents=True, exist_ok=True)

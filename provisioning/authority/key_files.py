@@ -60,6 +60,11 @@ class NewKeys:
                 hidden.unlink(missing_ok=True)
             sync_folder(self._folder)
 
+    def abandon(self) -> None:
+        """Leave nothing of keys that were not settled."""
+        if not self.settled:
+            self.tidy()
+
     @property
     def _mark(self) -> str:
         """What tells the hidden names of this register from those of others in one folder."""
@@ -99,14 +104,12 @@ def new_keys(folder: Path, secrets: Mapping[str, bytes], register: Path) -> Iter
     Raises AuthorityError.
     """
     keys = NewKeys(folder, register)
-    try:
+    with ExitStack() as undo:
+        undo.callback(keys.abandon)
         for name, secret in secrets.items():
             keys.lay(name, secret)
         yield keys
-    except BaseException:
-        if not keys.settled:
-            keys.tidy()
-        raise
+        undo.pop_all()
     keys.tidy()
 
 

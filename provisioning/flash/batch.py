@@ -13,6 +13,7 @@ from provisioning.flash.card import Job, write_card
 from provisioning.flash.device import Device
 from provisioning.flash.errors import FakeCapacityError, RefusedError, StoppedError
 from provisioning.flash.fat import Patch, find_fat, seed_patches
+from provisioning.flash.fault import handing_on
 from provisioning.flash.guards import Policy
 from provisioning.flash.progress import Progress, Verdict
 from provisioning.flash.screen import Screening
@@ -118,24 +119,25 @@ class Batch:
             screening=self.station.screening,
             policy=self.station.policy,
         )
-        try:
-            card.write(job)
-        except StoppedError as error:
-            self._end(card, "stopped", str(error))
-        except RefusedError as error:
-            self._end(card, "refused", str(error))
-        except FakeCapacityError as error:
-            self._end(card, "fake", str(error))
-        except (SimpulError, OSError) as error:
-            self._end(card, "failed", str(error))
-        except BaseException as error:
-            # Whatever it was: a card without a verdict would be waited for for ever.
-            name = type(error).__name__
-            self._end(card, "failed", f"a fault of this program: {name}: {error}; report it")
-            raise
-        else:
-            self.source.trust()
-            self._end(card, "verified")
+
+        def fault(error: BaseException) -> None:
+            what = f"{type(error).__name__}: {error}"
+            self._end(card, "failed", f"a fault of this program: {what}; report it")
+
+        with handing_on(fault):
+            try:
+                card.write(job)
+            except StoppedError as error:
+                self._end(card, "stopped", str(error))
+            except RefusedError as error:
+                self._end(card, "refused", str(error))
+            except FakeCapacityError as error:
+                self._end(card, "fake", str(error))
+            except (SimpulError, OSError) as error:
+                self._end(card, "failed", str(error))
+            else:
+                self.source.trust()
+                self._end(card, "verified")
 
     def _identity(self, card: Assignment) -> list[Patch]:
         with self._seeding:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from provisioning.flash.block import (
@@ -23,6 +24,7 @@ from provisioning.flash.block import (
 from provisioning.flash.device import Device
 from provisioning.flash.errors import CardError, RefusedError
 from provisioning.flash.fat import Patch
+from provisioning.flash.fault import handing_on
 from provisioning.flash.guards import Policy, refusals
 from provisioning.flash.journal import BLOCK_BYTES, Journal, begin_journal, find_journal
 from provisioning.flash.progress import Progress
@@ -118,12 +120,10 @@ def _finish(job: Job, handles: Handles, journal: Journal | None = None) -> None:
     flush(handles.writer)
     job.progress.enter("finishing")
     job.stop.begin_last()
-    try:
+    mark = journal.mark if journal else bytes(BLOCK_BYTES)
+    with handing_on(partial(_unboot, handles, mark)):
         write_first_block(job.source, handles)
         job.stop.finish()
-    except BaseException as error:
-        _unboot(handles, journal.mark if journal else bytes(BLOCK_BYTES), error)
-        raise
 
 
 def _unboot(handles: Handles, mark: bytes, reason: BaseException) -> None:

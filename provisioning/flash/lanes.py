@@ -7,11 +7,13 @@ not keep the program from ending.
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Self
 
 from node.messages import SimpulError
 from provisioning.flash.block import aligned_buffer
+from provisioning.flash.fault import handing_on
 
 LANES_COUNT = 2
 _Request = tuple[Future[None], Callable[[], None]]
@@ -55,12 +57,6 @@ class Lanes:
     def _work(self) -> None:
         while (taken := self._queue.get()) is not None:
             done, request = taken
-            try:
+            with suppress(SimpulError, OSError), handing_on(done.set_exception):
                 request()
-            except (SimpulError, OSError) as error:
-                done.set_exception(error)
-            except BaseException as error:  # whatever it is: somebody waits for the result
-                done.set_exception(error)
-                raise
-            else:
                 done.set_result(None)

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,6 +19,7 @@ from msgspec import Struct
 from node.messages import SimpulError
 from provisioning.flash.block import aligned_buffer, flush, read_at, whole_sectors, write_at
 from provisioning.flash.errors import CardError
+from provisioning.flash.fault import handing_on
 from provisioning.flash.image_map import Range
 from provisioning.flash.journal import BLOCK_BYTES
 from provisioning.flash.lanes import LANES_COUNT, Lanes
@@ -95,23 +97,14 @@ def write_ranges(
     work.progress.resume(resumed_bytes)
 
     def verify() -> None:
-        try:
+        with suppress(SimpulError, OSError), handing_on(work.written.fail):
             _verify(work, todo, note)
-        except (SimpulError, OSError) as error:
-            work.written.fail(error)
-        except BaseException as error:  # whatever it is: nothing unread may pass for verified
-            work.written.fail(error)
-            raise
 
     verifier = threading.Thread(target=verify, name="verify", daemon=True)
     verifier.start()
     try:
-        _write(work, [ranges[number] for number in todo], probe=bool(finished))
-    except (SimpulError, OSError) as error:
-        work.written.fail(error)
-    except BaseException as error:  # as above: the verifier must not wait for more
-        work.written.fail(error)
-        raise
+        with suppress(SimpulError, OSError), handing_on(work.written.fail):
+            _write(work, [ranges[number] for number in todo], probe=bool(finished))
     finally:
         verifier.join()
     work.written.check()

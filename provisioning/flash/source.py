@@ -20,6 +20,7 @@ from typing import BinaryIO, Self
 
 from provisioning.flash.decode import DECODE_ERRORS, Plain, decoded, is_compressed
 from provisioning.flash.errors import ImageError
+from provisioning.flash.fault import handing_on
 from provisioning.flash.frames import decode_frames, write_whole
 from provisioning.flash.image_map import ImageMap, Range, read_map, spans, whole_map
 from provisioning.flash.kept import drop, keep, kept_name, new_file, open_kept
@@ -167,12 +168,11 @@ class Source:
         return self
 
     def _work(self, work: Callable[["Source"], None]) -> None:
-        try:
-            work(self)
-        except BaseException as error:
-            # Whatever it was: the cards would wait for ever.
+        def tell(error: BaseException) -> None:
             self.fail(ImageError(f"{self.name}: cannot be read: {type(error).__name__}: {error}"))
-            raise
+
+        with handing_on(tell):
+            work(self)
 
     def advance(self, frontier_bytes: int = _ENDLESS) -> bool:
         """Say that the image can be read up to there. False when nobody wants more of it."""

@@ -143,7 +143,8 @@ def _update(
             place, choice.release, before, connect, orders.trial.confirm_within_s, str(error)
         )
     if outcome.status in {"current", "installed"}:
-        return Entry("success", _joined(outcome.message, noise), changed=outcome.changed)
+        words, had = _joined(outcome.message, noise), signs_of(before)
+        return Entry("success", words, changed=outcome.changed, had=had)
     if outcome.status == "reverted":
         return Entry("rolled-back", _joined(outcome.message, noise))
     proved = prove(place, choice.release, before, connect, outcome.deadline_seconds, "")
@@ -181,7 +182,8 @@ def prove(
                     return Entry("success", "confirmed", changed=True, had=signs_of(now))
                 if now.status == "idle" and not now.busy:
                     return Entry("rolled-back", now.message or "the release is not on it any more")
-                why = now.message if now.busy else _worse(before, now)
+                why = (now.message or "an installer is at work") if now.busy else ""
+                why = why or _worse(before, now)
                 if not why and now.release == release:
                     session.confirm(release)
                     words = f"confirmed {release[:_DIGITS]}"

@@ -1,29 +1,19 @@
 """What is said of a broker's certificate before the hub gets it, by the program of the role."""
 
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from services.program_file import load_program
 
 import provisioning.authority.x509 as papers
 
 FILE = Path(__file__).parents[2] / "playbooks/roles/mosquitto/files/judge.py"
 NAMES = ["hub.example", "192.0.2.10", "2001:db8::10"]
 Judge = Callable[..., tuple[str, list[str]]]
-
-
-def program() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("judge", FILE)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def public(key: ec.EllipticCurvePrivateKey) -> str:
@@ -47,7 +37,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
         certificate = papers.sign_broker(keys[2].public_key(), NAMES, *issuer)
         (tmp_path / "broker.pem").write_bytes(papers.pem(certificate))
         authority.write_bytes(b"".join(papers.pem(authorities[at]) for at in believed))
-        said = program().judge(
+        said = load_program(FILE).judge(
             tmp_path / "broker.pem", broker or public(keys[2]), NAMES, authority, 60
         )
         answer = json.loads(said)
@@ -94,6 +84,8 @@ def test_none_is_unusable(tmp_path: Path, judge: Judge) -> None:
         (tmp_path / "broker.pem").unlink()
         if content:
             (tmp_path / "broker.pem").write_bytes(content)
-        said = program().judge(tmp_path / "broker.pem", "", NAMES, tmp_path / "mqtt-ca.pem", 60)
+        said = load_program(FILE).judge(
+            tmp_path / "broker.pem", "", NAMES, tmp_path / "mqtt-ca.pem", 60
+        )
         assert json.loads(said) == {"verdict": "unusable", "reasons": [reason]}
         (tmp_path / "broker.pem").touch()

@@ -1,12 +1,12 @@
 """The lookups of the playbooks, called as Ansible calls them."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from ansible.errors import AnsibleError
 from ansible.plugins.loader import lookup_loader
+from services.program_file import load_program
 from services.releases import Signers, small_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -19,13 +19,7 @@ def loaded() -> None:
 
 
 def unpack() -> ModuleType:
-    file = ROOT / "playbooks/roles/release/files/unpack.py"
-    spec = importlib.util.spec_from_file_location("unpack", file)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program(ROOT / "playbooks/roles/release/files/unpack.py")
 
 
 def test_the_newest_release_of_the_right_kind_is_chosen(tmp_path: Path) -> None:

@@ -264,6 +264,14 @@ def test_a_damaged_release_is_mended_by_its_own_bundle(node: Node) -> None:
     assert not broken_files(node.places.current.resolve())
 
 
+def test_a_release_whose_folder_is_lost_is_laid_down_again(node: Node) -> None:
+    release = install(node.machine, node.bundle(1), ALONE).release
+    shutil.rmtree(node.places.releases / release)
+    assert install(node.machine, node.bundle(1), ALONE).changed
+    assert not broken_files(node.places.current.resolve())
+    assert node.service.pulse().active
+
+
 def test_a_damaged_release_is_not_gone_back_to(node: Node) -> None:
     first = install(node.machine, node.bundle(1), ALONE)
     second = install(node.machine, node.bundle(2), ALONE)

@@ -1,10 +1,9 @@
 """A card that was given up never boots, whenever it answers again, and takes no identity."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from services.card_images import MIB, CardImage, make_image
+from services.card_images import MIB
 from services.faulty_cards import faulty_card, needs_faulty_cards
 from services.flash_batches import Held, assign, first_block, is_bootable, make_station, run
 from services.loop_cards import loop_card, needs_loop
@@ -14,22 +13,10 @@ from provisioning.flash.batch import Assignment, Batch
 from provisioning.flash.errors import CardError, StoppedError
 from provisioning.flash.progress import Phase
 from provisioning.flash.ranges import Handles
-from provisioning.flash.source import Source, open_source
+from provisioning.flash.source import Source
 from provisioning.flash.stop import Stop
 
 CARD_BYTES = 96 * MIB
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> CardImage:
-    return make_image(tmp_path_factory.mktemp("image"), data_bytes=8 * MIB)
-
-
-@pytest.fixture(scope="module")
-def source(image: CardImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
-    with open_source(image.packed, cache=tmp_path_factory.mktemp("cache")) as opened:
-        opened.sha256()
-        yield opened
 
 
 def finish(batch: Batch) -> None:

@@ -1,10 +1,9 @@
 """Every card ends with a verdict, whatever happens to its threads, and none passes unread."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from services.card_images import MIB, CardImage, make_image
+from services.card_images import MIB
 from services.flash_batches import assign, is_bootable, make_station, run
 from services.loop_cards import loop_card, needs_loop
 
@@ -13,22 +12,11 @@ from provisioning.flash.card import Job
 from provisioning.flash.device import Device
 from provisioning.flash.lanes import Lanes
 from provisioning.flash.progress import Progress
-from provisioning.flash.source import Source, open_source
+from provisioning.flash.source import Source
 
 # That a thread dies of what nobody foresaw is told on the terminal as well.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 CARD_BYTES = 96 * MIB
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> CardImage:
-    return make_image(tmp_path_factory.mktemp("image"), data_bytes=8 * MIB)
-
-
-@pytest.fixture(scope="module")
-def source(image: CardImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
-    with open_source(image.packed, cache=tmp_path_factory.mktemp("cache")) as opened:
-        yield opened
 
 
 def file_card(name: str) -> Assignment:

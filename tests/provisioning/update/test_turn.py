@@ -123,6 +123,12 @@ def test_a_second_look_finds_what_was_lost_since(lost: str) -> None:
     assert look_again(PLACE, had_less, node.connect, {NEW}) is None
 
 
+def test_a_node_that_decided_alone_is_held_to_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Answers(WELL)
+    monkeypatch.setattr(node, "install", lambda *_: Outcome(status="installed", changed=True))
+    assert update(node).had == ("delivers", "frames", "beacons")
+
+
 def test_it_has_the_release_and_its_agent_is_dead() -> None:
     entry = update(Answers(msgspec.structs.replace(HAS_NEW, active=False)))
     assert (entry.state, "agent did not run" in entry.message) == ("failed", True)
@@ -146,6 +152,10 @@ def test_an_installer_at_work_is_no_end(time: Time) -> None:
     # Met in the middle of its work, after the connection broke: waited for, then judged.
     node = Answers(busy, busy, HAS_NEW)
     assert prove(PLACE, NEW, WELL, node.connect, 300, "cut").state == "success"
+    on_trial = msgspec.structs.replace(busy, status="trial", release=NEW, message="")
+    at_work = Answers(on_trial)
+    assert prove(PLACE, NEW, WELL, at_work.connect, 300, "cut").message == "an installer is at work"
+    assert at_work.confirmed == []
     stuck = prove(PLACE, NEW, WELL, Answers(busy).connect, 300, "cut")
     assert stuck.state != "success"
     assert time.now_s > 300
