@@ -19,6 +19,7 @@ from provisioning.update.rollout import (
     cancelled,
     current_wave,
     is_over,
+    not_met_again,
     startable,
     too_many_failures,
 )
@@ -75,11 +76,13 @@ class Around(Struct, frozen=True, kw_only=True):
     """What a run has to do with others: whoever shows it, steers it, and guards its waves.
 
     `changed` is called after each change. What the operator wishes stands beside the record, unless
-    `wish` tells it. Between two waves stands the `gate`, if there is one.
+    `wish` tells it. Between two waves stands the `gate`, if there is one. A node that was under way
+    when the last run died is updated by `take_up`, which knows how long to wait for it.
     """
 
     changed: Callable[[], None] = lambda: None
     wish: Callable[[], Wish] | None = None
+    take_up: Callable[[Place], Entry] | None = None
     gate: Gate | None = None
 
 
@@ -100,6 +103,7 @@ class Engine:
         self._plan = plan
         self._limits = limits
         self._turn = turn
+        self._take_up = around.take_up or turn
         self._changed = around.changed
         self._wish = around.wish or control_of(record.file).wish
         self._under_way: dict[Future[Entry], Place] = {}
@@ -146,9 +150,11 @@ class Engine:
     def _go_on(self, place: Place) -> Entry:
         """Return how a node ended that was cut off; whatever it has, it was begun by this rollout.
 
-        So it is looked at again with the others.
+        So it is looked at again with the others, and being away does not excuse it.
         """
-        entry = self._turn(place)
+        entry = self._take_up(place)
+        if entry.away:
+            return not_met_again(entry)
         return msgspec.structs.replace(entry, changed=True) if entry.state == "success" else entry
 
     def _open(self, pool: ThreadPoolExecutor) -> bool:

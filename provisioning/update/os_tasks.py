@@ -4,6 +4,7 @@ import getpass
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from fabric import task
 from invoke import Context
 
@@ -13,12 +14,19 @@ from provisioning.inventory import INVENTORY_FILE
 from provisioning.register import REGISTER_FILE
 from provisioning.update.errors import PlanError
 from provisioning.update.os_bundle import read_os_bundle
-from provisioning.update.os_turn import OsOrders, look_again_at_system, update_system
+from provisioning.update.os_turn import (
+    OsOrders,
+    look_again_at_system,
+    take_up_system,
+    update_system,
+)
 from provisioning.update.plan import make_plan
 from provisioning.update.record import Head
 from provisioning.update.rollout import Limits
 from provisioning.update.station import (
+    Calm,
     Run,
+    Turns,
     access_to,
     chosen_nodes,
     places_of,
@@ -74,7 +82,11 @@ def update_os(  # noqa: PLR0913, PLR0917 - the options of a command line
     access = access_to(inventory, register, audit, identity, user)
     chosen, read = chosen_nodes(Path(inventory), nodes), read_os_bundle(Path(bundle))
     ways = {} if plan else ways_of(chosen, access)
-    orders = partial(OsOrders, bundle=read, url=check_url(url), within_s=within)
+    orders = OsOrders(bundle=read, url=check_url(url), within_s=within)
+
+    def quietly(calm: Calm) -> OsOrders:
+        return msgspec.structs.replace(orders, quiet=partial(quiet, calm, quiet_within))
+
     roll_out(
         Head(
             releases={_KIND: read.version},
@@ -93,8 +105,11 @@ def update_os(  # noqa: PLR0913, PLR0917 - the options of a command line
             wave_soak_s=wave_soak,
             broker=broker_at(broker, ca, certificate, key) if broker else None,
         ),
-        lambda place, _, calm: update_system(
-            place.name, ways[place.name], orders(quiet=partial(quiet, calm, quiet_within))
+        Turns(
+            turn=lambda place, _, calm: update_system(place.name, ways[place.name], quietly(calm)),
+            take_up=lambda place, _, calm: take_up_system(
+                place.name, ways[place.name], quietly(calm)
+            ),
+            look=lambda place, *_: look_again_at_system(ways[place.name], read.version),
         ),
-        look=lambda place, *_: look_again_at_system(ways[place.name], read.version),
     )

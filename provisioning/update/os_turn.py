@@ -18,7 +18,7 @@ from msgspec import Struct
 from provisioning.update.errors import NodeError, PutOffError, UnreachableError
 from provisioning.update.link import Way, answer, files_of, opened
 from provisioning.update.os_bundle import OsBundle
-from provisioning.update.rollout import Entry
+from provisioning.update.rollout import Entry, not_met_again, offline
 from provisioning.update.turn import address_of
 
 _PROGRAMS = "/usr/lib/simpul"
@@ -82,7 +82,7 @@ def update_system(node: str, way: Way, orders: OsOrders) -> Entry:
                 _order(connection, source)
     except UnreachableError as error:
         if before is None:
-            return Entry("pending", f"offline before: {error}", away=True)
+            return offline(error)
         return Entry("unreachable", f"lost before it was told anything: {error}")
     except PutOffError as error:
         return Entry("pending", str(error))
@@ -91,6 +91,18 @@ def update_system(node: str, way: Way, orders: OsOrders) -> Entry:
     assert before is not None  # noqa: S101 - for the type checker: else it returned above
     ended = _await(way, before, orders)
     return Entry(ended.state, ". ".join(filter(None, (ended.message, noise))), changed=True)
+
+
+def take_up_system(node: str, way: Way, orders: OsOrders) -> Entry:
+    """Go on with a node whose turn was cut off: it may be booting the system that it was given.
+
+    So one that is away is waited for; the system that it then runs is the one it decided for.
+    """
+    entry = update_system(node, way, orders)
+    if not entry.away:
+        return entry
+    ended = _await(way, None, orders)
+    return not_met_again(entry) if ended.state == "unreachable" else ended
 
 
 def _left_alone(before: System, version: str) -> Entry | None:
@@ -152,8 +164,11 @@ def _reason(done: Result) -> str:
     return f"{why[1]}. {said}" if why else said
 
 
-def _await(way: Way, before: System, orders: OsOrders) -> Entry:
-    """Wait until the node is back and has kept its new system, or gone back to the old one."""
+def _await(way: Way, before: System | None, orders: OsOrders) -> Entry:
+    """Wait until the node is back and has kept its new system, or gone back to the old one.
+
+    Where nobody knows how it stood `before`, it was away, and is taken to have booted since.
+    """
     version, end_s = orders.bundle.version, time.monotonic() + orders.within_s
     ended = Entry("unreachable", "not met again")
     while time.monotonic() < end_s:
@@ -169,7 +184,8 @@ def _await(way: Way, before: System, orders: OsOrders) -> Entry:
             continue
         except NodeError as error:
             return Entry("failed", str(error))
-        if now.version != version and now.start != before.start:
+        booted = before is None or now.start != before.start
+        if now.version != version and booted:
             return Entry("rolled-back", f"runs {now.version} again: {version} did not prove itself")
         ended = Entry("failed", f"{now.version} is still not confirmed")
     return ended

@@ -19,6 +19,7 @@ STATES: tuple[State, ...] = get_args(State)
 FAILURES: frozenset[State] = frozenset({"failed", "unreachable", "rolled-back"})
 # A site with such a node is left alone: its neighbour must not go down as well.
 _DOWN: frozenset[State] = frozenset({"in-progress", "failed", "unreachable"})
+_OFFLINE = "offline before: "
 
 
 class Entry(Struct, frozen=True):
@@ -32,6 +33,17 @@ class Entry(Struct, frozen=True):
     changed: bool = False
     away: bool = False
     had: tuple[str, ...] = ()
+
+
+def offline(why: Exception) -> Entry:
+    """Return how a node stands that does not answer, and to which nothing was done yet."""
+    return Entry("pending", f"{_OFFLINE}{why}", away=True)
+
+
+def not_met_again(away: Entry) -> Entry:
+    """Return how a node ended that is `away`, though this rollout had begun it."""
+    why = away.message.removeprefix(_OFFLINE)
+    return Entry("unreachable", f"not met again after the rollout was cut off: {why}")
 
 
 class Limits(Struct, frozen=True):

@@ -78,19 +78,21 @@ class Run(Struct, frozen=True, kw_only=True):
     """Nodes are spoken to by notices at that broker, not over SSH."""
 
 
-def roll_out(
-    head: Head,
-    chosen: Sequence[Node],
-    access: Access,
-    run: Run,
-    turn: Callable[[Place, Connect, Calm], Entry],
-    *,
-    look: Callable[[Place, Entry, Connect], Entry | None] | None = None,
-) -> None:
-    """Carry `head` out with a `turn` for each of the `chosen` nodes, or print its plan only.
+class Turns(Struct, frozen=True, kw_only=True):
+    """What is done at a node: its turn, what goes on with one that was cut off, and a second look.
 
-    With a `look` each updated node is looked at again after every wave. Raises PlanError,
-    RecordError, UnreachableError; Exit with status 3 when it had to be stopped.
+    Without a `look` nodes are not looked at again between the waves.
+    """
+
+    turn: Callable[[Place, Connect, Calm], Entry]
+    take_up: Callable[[Place, Connect, Calm], Entry]
+    look: Callable[[Place, Entry, Connect], Entry | None] | None = None
+
+
+def roll_out(head: Head, chosen: Sequence[Node], access: Access, run: Run, turns: Turns) -> None:
+    """Carry `head` out with `turns` for each of the `chosen` nodes, or print its plan only.
+
+    Raises PlanError, RecordError, UnreachableError; Exit with status 3 when it had to be stopped.
 
     One rollout at a time over an inventory: two of them know nothing of each other's neighbours.
     """
@@ -117,13 +119,18 @@ def roll_out(
             def calm(name: str, within_s: float) -> str:
                 return air.wait_quiet(name, within_s, wish)
 
+            look = turns.look
             gate = look and Gate(
                 look=lambda place, entry: look(place, entry, connect), soak_s=run.wave_soak_s
             )
             _carry_out(
                 record,
-                lambda place: turn(place, connect, calm),
-                Around(wish=wish, gate=gate),
+                lambda place: turns.turn(place, connect, calm),
+                Around(
+                    wish=wish,
+                    gate=gate,
+                    take_up=lambda place: turns.take_up(place, connect, calm),
+                ),
                 json=run.json,
             )
         if _was_stopped(record):

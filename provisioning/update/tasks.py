@@ -28,6 +28,7 @@ from provisioning.update.station import (
     Access,
     Calm,
     Run,
+    Turns,
     access_to,
     chosen_nodes,
     places_of,
@@ -38,6 +39,8 @@ from provisioning.update.turn import (
     check_url,
     look_again,
     roll_back_node,
+    take_up_node,
+    take_up_rollback,
     update_node,
 )
 
@@ -127,6 +130,10 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
             trial=Trial(confirm_within_s=confirm_within, soak_s=soak),
             url=check_url(url),
         )
+
+        def quietly(calm: Calm) -> Orders:
+            return msgspec.structs.replace(orders, quiet=partial(quiet, calm, quiet_within))
+
         roll_out(
             Head(
                 releases=catalog.releases,
@@ -146,13 +153,12 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
                 broker=air,
                 pull=pull,
             ),
-            lambda place, connect, calm: update_node(
-                place,
-                connect,
-                msgspec.structs.replace(orders, quiet=partial(quiet, calm, quiet_within)),
-            ),
-            look=lambda place, entry, connect: look_again(
-                place, entry, connect, {*catalog.releases.values()}
+            Turns(
+                turn=lambda place, connect, calm: update_node(place, connect, quietly(calm)),
+                take_up=lambda place, connect, calm: take_up_node(place, connect, quietly(calm)),
+                look=lambda place, entry, connect: look_again(
+                    place, entry, connect, {*catalog.releases.values()}
+                ),
             ),
         )
 
@@ -205,7 +211,10 @@ def rollback(  # noqa: PLR0913, PLR0917 - the options of a command line
             broker=broker_at(broker, ca, certificate, key) if broker else None,
             pull=pull,
         ),
-        lambda place, connect, _: roll_back_node(place, connect, {release}),
+        Turns(
+            turn=lambda place, connect, _: roll_back_node(place, connect, {release}),
+            take_up=lambda place, connect, _: take_up_rollback(place, connect, {release}),
+        ),
     )
 
 

@@ -18,7 +18,7 @@ from provisioning.update.bundles import Catalog
 from provisioning.update.errors import NodeError, PlanError, PutOffError, UnreachableError
 from provisioning.update.link import Session, Trial
 from provisioning.update.plan import Place
-from provisioning.update.rollout import Entry
+from provisioning.update.rollout import Entry, not_met_again, offline
 
 Connect = Callable[[Place], AbstractContextManager[Session]]
 _RETRY_S = 2.0
@@ -27,6 +27,8 @@ _MARGIN_S = 10.0
 _RETURN_S = 120.0
 _BUSY_MAX_S = 300.0
 _DIGITS = 12
+# So begins what a node says of the release that it took back last (see node.install.settle).
+_NAMED_DIGITS = 16
 # What a release may not lose, and how that is called.
 _LOST = MappingProxyType(
     {
@@ -50,20 +52,36 @@ class Orders(Struct, frozen=True, kw_only=True):
     quiet: Callable[[str], str] = lambda _: ""
 
 
-def update_node(place: Place, connect: Connect, orders: Orders) -> Entry:
+def update_node(place: Place, connect: Connect, orders: Orders, *, cut_off: bool = False) -> Entry:
     """Bring the node of `place` to its release; return how that ended. Raises nothing of its own.
 
-    Offline before anything was done to it, a node stays pending; after that it is a failure.
+    Offline before anything was done to it, a node stays pending; after that it is a failure. What a
+    node took back by itself after its turn was `cut_off`, it is not given again.
     """
+    before: Standing | None = None
     try:
         with connect(place) as session:
-            return _update(place, session, _settled(session), connect, orders)
+            before = session.status()
+            before = _settled(session, before)
+            if cut_off and (gone := _went_back(before, orders)):
+                return gone
+            return _update(place, session, before, connect, orders)
     except UnreachableError as error:
-        return Entry("pending", f"offline before: {error}", away=True)
+        if before is None:
+            return offline(error)
+        return Entry("unreachable", str(error))
     except PutOffError as error:
         return Entry("pending", str(error))
     except NodeError as error:
         return Entry("failed", str(error))
+
+
+def take_up_node(place: Place, connect: Connect, orders: Orders) -> Entry:
+    """Go on with a node whose turn was cut off; it may be going back by itself."""
+    return _met_again(
+        lambda: update_node(place, connect, orders, cut_off=True),
+        orders.trial.confirm_within_s + _RETURN_S,
+    )
 
 
 def roll_back_node(place: Place, connect: Connect, releases: Container[str]) -> Entry:
@@ -80,12 +98,35 @@ def roll_back_node(place: Place, connect: Connect, releases: Container[str]) -> 
     except UnreachableError as error:
         if begun:
             return Entry("unreachable", str(error))
-        return Entry("pending", f"offline before: {error}", away=True)
+        return offline(error)
     except NodeError as error:
         return Entry("failed", str(error))
     if outcome.status == "reverted":
         return Entry("failed", f"the one before is no better: {outcome.message}")
     return Entry("success", f"has {outcome.confirmed[:_DIGITS]} again", changed=outcome.changed)
+
+
+def take_up_rollback(place: Place, connect: Connect, releases: Container[str]) -> Entry:
+    """Go on with a node whose rollback was cut off; it may be starting the release before."""
+    return _met_again(lambda: roll_back_node(place, connect, releases), _RETURN_S)
+
+
+def _met_again(turn: Callable[[], Entry], within_s: float) -> Entry:
+    """Take the turn once the node is there; that it is away is no excuse for one that was begun."""
+    end_s = time.monotonic() + within_s
+    while (entry := turn()).away:
+        if time.monotonic() > end_s:
+            return not_met_again(entry)
+        time.sleep(_RETRY_S)  # a node that comes back tells nobody
+    return entry
+
+
+def _went_back(now: Standing, orders: Orders) -> Entry | None:
+    release = orders.catalog.choose(now).release
+    idle = now.status == "idle" and not now.busy
+    if idle and now.message.startswith(release[:_NAMED_DIGITS]):
+        return Entry("rolled-back", now.message)
+    return None
 
 
 def look_again(
@@ -177,7 +218,7 @@ def prove(
     while True:
         try:
             with connect(place) as session:
-                met, now = True, _settled(session)
+                met, now = True, _settled(session, session.status())
                 if now.confirmed == release and now.status == "idle":
                     return Entry("success", "confirmed", changed=True, had=signs_of(now))
                 if now.status == "idle" and not now.busy:
@@ -211,11 +252,12 @@ def _take_back(place: Place, release: str, connect: Connect, why: str) -> Entry:
     return Entry("rolled-back", why)
 
 
-def _settled(session: Session) -> Standing:
+def _settled(session: Session, now: Standing) -> Standing:
     """Return how the node stands once no installer is at work, such as that of a run cut off."""
     end_s = time.monotonic() + _BUSY_MAX_S
-    while (now := session.status()).busy and time.monotonic() < end_s:
+    while now.busy and time.monotonic() < end_s:
         time.sleep(_RETRY_S)  # it tells nobody when it has ended
+        now = session.status()
     return now
 
 

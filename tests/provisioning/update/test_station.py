@@ -15,7 +15,7 @@ from provisioning.update.errors import PutOffError, RecordError
 from provisioning.update.plan import Place, make_plan
 from provisioning.update.record import Head, read_record
 from provisioning.update.rollout import Entry, Limits
-from provisioning.update.station import Access, Calm, Run, access_to, alone, roll_out
+from provisioning.update.station import Access, Calm, Run, Turns, access_to, alone, roll_out
 from provisioning.update.tasks import leave_wish
 
 NAMES = [f"n{number}" for number in range(8)]
@@ -59,12 +59,12 @@ class Rollout:
             action="update", record=str(self.file), resume=resume, json=True, broker=self._broker
         )
         try:
-            roll_out(head, (), self._access, run, lambda place, _, calm: self._turn(place, calm))
+            roll_out(head, (), self._access, run, Turns(turn=self._turn, take_up=self._turn))
         except Exit as ended:
             return int(ended.code)
         return 0
 
-    def _turn(self, place: Place, calm: Calm) -> Entry:
+    def _turn(self, place: Place, _: object, calm: Calm) -> Entry:
         self.begun.append(place.name)
         if len(self.begun) == 3 and self.wish and self._broker:
             say_wish(self._broker, self.file, self.wish)
