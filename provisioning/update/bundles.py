@@ -45,6 +45,11 @@ class Catalog:
         """Kind of node -> the release it is to have."""
         return {kind: choice.release for kind, choice in self._whole.items()}
 
+    @property
+    def choices(self) -> list[Choice]:
+        """All that nodes may be given."""
+        return [*self._whole.values(), *self._deltas.values()]
+
     def choose(self, standing: Standing) -> Choice:
         """Return what a node that stands so is to be sent. Raises NodeError."""
         kind = f"{standing.platform}/{standing.python}"

@@ -4,8 +4,10 @@ For nodes that nobody reaches, and for large fleets: nodes fetch releases by the
 them by their signatures; the controller says when, watches, and confirms.
 """
 
+import logging
 import secrets
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,16 +15,27 @@ from typing import TypeVar
 
 import msgspec
 
+from node.install.errors import InstallError
 from node.install.machine import Outcome, Standing
-from node.install.notice import Notice, Report, decode_report, notice_topic, report_topic
+from node.install.notice import (
+    Notice,
+    Report,
+    decode_notice,
+    decode_report,
+    notice_topic,
+    report_topic,
+)
 from provisioning.errors import FleetError
 from provisioning.fleet import Fleet
 from provisioning.listen import BrokerAccess, Say, listening
-from provisioning.update.errors import NodeError, UnreachableError
+from provisioning.update.errors import NodeError, PlanError, UnreachableError
 from provisioning.update.link import Session, Trial
 
 _ASK_TIMEOUT_S = 30.0
 _INSTALL_TIMEOUT_S = 900.0
+_TIDY_S = 30.0
+_RETRY_S = 1.0
+_log = logging.getLogger(__name__)
 T = TypeVar("T", bound=Outcome)
 
 
@@ -34,6 +47,8 @@ class Notices:
         self.say: Say = _mute
         self._changed = threading.Condition()
         self._reports: dict[tuple[str, str], Report] = {}
+        self._left: list[str] = []
+        """Nodes whose notice could not be taken away."""
         self._fleet = Fleet()
 
     def hear(self, topic: str, payload: bytes) -> None:
@@ -53,17 +68,37 @@ class Notices:
 
     @contextmanager
     def session(self, node: str) -> Iterator[Session]:
-        """Give a session with `node`; at its end no notice stays retained."""
+        """Give a session with `node`; at its end its notice is taken away.
+
+        Where the broker does not take that, it is for `tidy`: how the node's turn ended is not lost
+        over it.
+        """
         session = NoticeSession(self, node)
         try:
             yield session
         finally:
-            if session.noticed:
-                self._publish(node, b"")
+            if session.noticed and (why := self._take_away(node)):
+                _log.warning("%s; its notice is taken away later", why)
+                self._left.append(node)
+
+    def tidy(self) -> None:
+        """Take away what could not be taken away before; a broker that restarts is waited for."""
+        end_s, why = time.monotonic() + _TIDY_S, ""
+        while self._left:
+            if why := self._take_away(self._left[0]):
+                if time.monotonic() > end_s:
+                    _log.warning("%s; still retained: notices for %s", why, ", ".join(self._left))
+                    return
+                time.sleep(_RETRY_S)
+            else:
+                del self._left[0]
 
     def ask(self, node: str, notice: Notice, within_s: float) -> Report:
-        """Retain the notice for the node and wait for its report. Raises UnreachableError."""
-        self._publish(node, msgspec.json.encode(notice))
+        """Retain the notice for the node and wait for its report.
+
+        Raises UnreachableError; PlanError for a notice that no node would obey.
+        """
+        self._publish(node, payload_of(notice))
         with self._changed:
             if not self._changed.wait_for(lambda: (node, notice.id) in self._reports, within_s):
                 raise UnreachableError(f"{node}: no report within {within_s:g} s")
@@ -74,6 +109,14 @@ class Notices:
             self.say(notice_topic(node), payload, retain=True)
         except FleetError as error:
             raise UnreachableError(f"{node}: {error}") from error
+
+    def _take_away(self, node: str) -> str:
+        """Let no notice be retained for the node; return why that could not be done."""
+        try:
+            self._publish(node, b"")
+        except UnreachableError as error:
+            return str(error)
+        return ""
 
 
 class NoticeSession:
@@ -98,15 +141,7 @@ class NoticeSession:
 
     def install(self, bundle: str, release: str, trial: Trial) -> Outcome:
         """Have it fetch the bundle at a URL, and try it."""
-        notice = Notice(
-            id=_id(),
-            do="install",
-            url=bundle,
-            release=release,
-            confirm_within_s=trial.confirm_within_s,
-            soak_s=trial.soak_s,
-        )
-        return self._ask(notice, Outcome, _INSTALL_TIMEOUT_S)
+        return self._ask(to_install(bundle, release, trial), Outcome, _INSTALL_TIMEOUT_S)
 
     def confirm(self, release: str) -> Outcome:
         """Have it keep the release on trial."""
@@ -133,7 +168,35 @@ def noticing(access: BrokerAccess) -> Iterator[Notices]:
     topics = (report_topic("+"),)
     with listening(access, ("state",), notices.hear, topics=topics) as say:
         notices.say = say
-        yield notices
+        try:
+            yield notices
+        finally:
+            notices.tidy()
+
+
+def to_install(url: str, release: str, trial: Trial) -> Notice:
+    """Return the notice that has a node fetch the release, and try it."""
+    return Notice(
+        id=_id(),
+        do="install",
+        url=url,
+        release=release,
+        confirm_within_s=trial.confirm_within_s,
+        soak_s=trial.soak_s,
+    )
+
+
+def payload_of(notice: Notice) -> bytes:
+    """Return the notice as nodes read it. Raises PlanError for one that none would obey.
+
+    A node says nothing to a notice that is none: it would be waited for in vain.
+    """
+    payload = msgspec.json.encode(notice)
+    try:
+        decode_notice(payload)
+    except InstallError as error:
+        raise PlanError(f"nodes would refuse the notice: {error}; see the options") from error
+    return payload
 
 
 def _mute(topic: str, payload: bytes, *, retain: bool = False) -> None:

@@ -1,6 +1,7 @@
 """The tasks `simpul update` and `rollback`; they hand over to the modules that do the work."""
 
 import getpass
+import re
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from provisioning.update.bundles import Catalog
 from provisioning.update.engine import Wish, control_of
 from provisioning.update.errors import PlanError, RecordError
 from provisioning.update.link import Trial
+from provisioning.update.notices import payload_of, to_install
 from provisioning.update.plan import make_plan
 from provisioning.update.record import Head
 from provisioning.update.rollout import Limits
@@ -36,6 +38,7 @@ from provisioning.update.station import (
 )
 from provisioning.update.turn import (
     Orders,
+    address_of,
     check_url,
     look_again,
     roll_back_node,
@@ -45,7 +48,7 @@ from provisioning.update.turn import (
 )
 
 _BACK_SHARES = (0.25,)
-_HASH_DIGITS = 64
+_HASH = re.compile("[0-9a-f]{64}")
 HELP = {
     "nodes": "Only these, with commas between; else all of the inventory.",
     "parallel": "How many nodes are under way at once.",
@@ -130,6 +133,8 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
             trial=Trial(confirm_within_s=confirm_within, soak_s=soak),
             url=check_url(url),
         )
+        if pull:
+            check_notices(orders)
 
         def quietly(calm: Calm) -> Orders:
             return msgspec.structs.replace(orders, quiet=partial(quiet, calm, quiet_within))
@@ -189,8 +194,8 @@ def rollback(  # noqa: PLR0913, PLR0917 - the options of a command line
     json: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> None:
     """Let nodes leave a release for the one they had before; exit 3 when it had to be stopped."""
-    if len(release) != _HASH_DIGITS:
-        raise PlanError(f"{release!r} is no hash of a release; it has {_HASH_DIGITS} digits")
+    if not _HASH.fullmatch(release):
+        raise PlanError(f"{release!r} is no hash of a release; it has 64 digits, 0-9 and a-f")
     access = access_to(inventory, register, audit, identity, user)
     chosen = chosen_nodes(Path(inventory), nodes)
     roll_out(
@@ -216,6 +221,13 @@ def rollback(  # noqa: PLR0913, PLR0917 - the options of a command line
             take_up=lambda place, connect, _: take_up_rollback(place, connect, {release}),
         ),
     )
+
+
+def check_notices(orders: Orders) -> None:
+    """See that nodes would obey every notice of the rollout. Raises PlanError."""
+    for choice in orders.catalog.choices:
+        url = address_of(choice.file, orders.url)
+        payload_of(to_install(url, choice.release, orders.trial))
 
 
 def quiet(calm: Calm, within_s: float, node: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Container
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -270,7 +271,7 @@ def check_url(url: str) -> str:
 
 def address_of(bundle: Path, url: str) -> str:
     """Return where a node fetches `bundle` by itself (`{file}` in `url` is its name); else none."""
-    return url.replace("{file}", bundle.name)
+    return url.replace("{file}", quote(bundle.name))
 
 
 def _joined(*words: str) -> str:

@@ -145,6 +145,16 @@ def test_what_breaks_while_it_is_sent_is_said_as_it_is(time: Time) -> None:
     assert time.now_s == 0
 
 
+def test_only_who_never_answered_was_away() -> None:
+    @contextmanager
+    def lost_at_the_end(_: Place) -> Iterator[Session]:
+        yield Answers(HAS_NEW)
+        raise UnreachableError("the broker restarts")
+
+    entry = update_node(PLACE, lost_at_the_end, turns.Orders(catalog=Shelf()))  # type: ignore[arg-type]
+    assert entry == Entry("unreachable", "the broker restarts")
+
+
 def test_an_installer_at_work_is_no_end(time: Time) -> None:
     busy = msgspec.structs.replace(WELL, busy=True, message="flipping")
     entry = update(Answers(busy))
@@ -165,6 +175,5 @@ def test_an_installer_at_work_is_no_end(time: Time) -> None:
 def test_an_address_has_one_place(url: str) -> None:
     with pytest.raises(PlanError, match="--url"):
         check_url(url)
-    assert (
-        turns.address_of(Path("/b/a.bundle"), check_url("https://h/{file}")) == "https://h/a.bundle"
-    )
+    address = turns.address_of(Path("/b/a (1).bundle"), check_url("https://h/{file}"))
+    assert address == "https://h/a%20%281%29.bundle"
