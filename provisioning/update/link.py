@@ -6,6 +6,8 @@ The host is believed by its pinned key only: there is no trust on first use.
 import base64
 import logging
 import shlex
+import socket
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -43,13 +45,17 @@ T = TypeVar("T", bound=Outcome)
 
 
 class Way(Struct, frozen=True, kw_only=True):
-    """How a node is reached, and the host keys (`ssh-ed25519 AAAA...`) that it may show."""
+    """How a node is reached, and the host keys (`ssh-ed25519 AAAA...`) that it may show.
+
+    One that stalls, and takes or says nothing for `stall_s`, is not reached any more.
+    """
 
     host: str
     port: int = SSH_PORT
     user: str = "root"
     identity_file: str = ""
     host_keys: tuple[str, ...] = ()
+    stall_s: float = 60.0
 
 
 class Trial(Struct, frozen=True, kw_only=True):
@@ -128,7 +134,10 @@ def files_of(connection: Connection) -> Iterator[paramiko.SFTPClient]:
     """Give what sends files. Raises UnreachableError; NodeError for what the node refuses."""
     with translated(str(connection.host)):
         try:
-            yield connection.sftp()
+            with _answering(connection):
+                files = connection.sftp()
+            files.get_channel().settimeout(connection.config.stall_s)  # for each answer
+            yield files
         except OSError as error:
             lost = isinstance(error, ConnectionError | TimeoutError)
             if lost or not connection.transport.is_active():
@@ -137,14 +146,45 @@ def files_of(connection: Connection) -> Iterator[paramiko.SFTPClient]:
             raise NodeError(f"takes no file: {error}; is its disk full?") from error
 
 
+@contextmanager
+def _answering(connection: Connection) -> Iterator[None]:
+    """Cut the connection when the node does not answer in time to what is asked of it within.
+
+    Paramiko waits for ever until a node begins a command, or takes files.
+    """
+    stall_s = connection.config.stall_s
+    late = threading.Event()
+
+    def cut() -> None:
+        late.set()
+        connection.transport.close()
+
+    timer = threading.Timer(stall_s, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except _FAILURES as error:
+        if late.is_set():
+            raise TimeoutError(f"did not answer within {stall_s:g} s") from error
+        raise
+    finally:
+        timer.cancel()
+
+
 class _PatientRemote(Remote):  # type: ignore[misc] # published without types
-    """Looks ten times a second whether a command has ended.
+    """Looks ten times a second whether a command has ended, once the node has begun it in time.
 
     Fabric's own looks a hundred times, which costs more CPU than all the rest while a node watches
     its release.
     """
 
     input_sleep = 0.1
+
+    def start(self, *words: object, **options: object) -> None:
+        """Have the node begin the command."""
+        with _answering(self.context):
+            super().start(*words, **options)
 
 
 @contextmanager
@@ -166,7 +206,7 @@ def opened(way: Way) -> Iterator[Connection]:
         way.host,
         user=way.user,
         port=way.port,
-        config=Config(overrides={"runners": {"remote": _PatientRemote}}),
+        config=Config(overrides={"runners": {"remote": _PatientRemote}, "stall_s": way.stall_s}),
         connect_timeout=_CONNECT_TIMEOUT_S,
         connect_kwargs=options | dict.fromkeys(("banner_timeout", "auth_timeout"), 30),
     )
@@ -178,6 +218,10 @@ def opened(way: Way) -> Iterator[Connection]:
     with translated(way.host):
         connection.open()
         connection.transport.set_keepalive(_KEEPALIVE_S)
+        # Where a stalled node's buffers are full, Paramiko writes for ever; the kernel does not.
+        connection.transport.sock.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(way.stall_s * 1000)
+        )
     try:
         yield connection
     finally:
