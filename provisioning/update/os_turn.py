@@ -75,11 +75,7 @@ def update_system(node: str, way: Way, orders: OsOrders) -> Entry:
             if ended := _left_alone(before, version):
                 return ended
             if before.version != version:
-                source = address_of(orders.bundle.file, orders.url) or _send(
-                    connection, orders.bundle
-                )
-                noise = orders.quiet(node)
-                _order(connection, source)
+                noise = _give(node, connection, orders)
     except UnreachableError as error:
         if before is None:
             return offline(error)
@@ -142,6 +138,21 @@ def look_at(connection: Connection) -> System:
     return System(lines[0], lines[1], lines[2] == "trial", lines[3])
 
 
+def _give(node: str, connection: Connection, orders: OsOrders) -> str:
+    """Have the node boot into the new system's trial; return what is to be told of its guests.
+
+    What was sent in vain is removed: it is most of what the card has left.
+    """
+    try:
+        source = address_of(orders.bundle.file, orders.url) or _send(connection, orders.bundle)
+        noise = orders.quiet(node)
+        _order(connection, source)
+    except (NodeError, PutOffError):
+        _forget(connection)
+        raise
+    return noise
+
+
 def _send(connection: Connection, bundle: OsBundle) -> str:
     """Put the bundle where the new system finds and removes it, over what was left there."""
     with files_of(connection) as files:
@@ -176,19 +187,25 @@ def _await(way: Way, before: System | None, orders: OsOrders) -> Entry:
         try:
             with opened(way) as connection:
                 now = look_at(connection)
-                if now.version == version and not now.on_trial:
+                if decided := _decided(now, before, version):
                     _forget(connection)
-                    return Entry("success", f"runs {version}, confirmed")
+                    return decided
         except UnreachableError as error:
             ended = Entry("unreachable", f"not met again: {error}")
             continue
         except NodeError as error:
             return Entry("failed", str(error))
-        booted = before is None or now.start != before.start
-        if now.version != version and booted:
-            return Entry("rolled-back", f"runs {now.version} again: {version} did not prove itself")
         ended = Entry("failed", f"{now.version} is still not confirmed")
     return ended
+
+
+def _decided(now: System, before: System | None, version: str) -> Entry | None:
+    """Return how it ended with a node that is back and tries no system any more; else None."""
+    if now.version == version:
+        return None if now.on_trial else Entry("success", f"runs {version}, confirmed")
+    if before is None or now.start != before.start:
+        return Entry("rolled-back", f"runs {now.version} again: {version} did not prove itself")
+    return None
 
 
 def _forget(connection: Connection) -> None:

@@ -27,6 +27,7 @@ _MARGIN_S = 10.0
 # A node that was cut off judges the release and takes it back by itself, and is then met again.
 _RETURN_S = 120.0
 _BUSY_MAX_S = 300.0
+_TOO_BUSY = "an installer is at work for too long"
 _DIGITS = 12
 # So begins what a node says of the release that it took back last (see node.install.settle).
 _NAMED_DIGITS = 16
@@ -87,24 +88,37 @@ def take_up_node(place: Place, connect: Connect, orders: Orders) -> Entry:
 
 def roll_back_node(place: Place, connect: Connect, releases: Container[str]) -> Entry:
     """Let the node of `place` leave any of `releases` for the one before; may be said twice."""
-    begun = False
+    before: Standing | None = None
     try:
         with connect(place) as session:
             before = session.status()
-            runs = before.release if before.status == "trial" else before.confirmed
+            before = _settled(session, before)
+            # A release that is being started is named, too: whoever leaves it takes it back.
+            trying = before.status == "trial" or before.release in releases
+            runs = before.release if trying else before.confirmed
             if runs not in releases:
-                return Entry("success", f"has {runs[:_DIGITS] or 'no release'}, which stays")
-            begun = True
+                return _stays(before, runs)
             outcome = session.rollback(runs)
     except UnreachableError as error:
-        if begun:
-            return Entry("unreachable", str(error))
-        return offline(error)
+        return Entry("unreachable", str(error)) if before else offline(error)
     except NodeError as error:
         return Entry("failed", str(error))
-    if outcome.status == "reverted":
-        return Entry("failed", f"the one before is no better: {outcome.message}")
+    if no_better := _no_better(outcome):
+        return Entry("failed", no_better)
     return Entry("success", f"has {outcome.confirmed[:_DIGITS]} again", changed=outcome.changed)
+
+
+def _stays(before: Standing, runs: str) -> Entry:
+    if before.busy:
+        return Entry("failed", _joined(_TOO_BUSY, before.message))
+    return Entry("success", f"has {runs[:_DIGITS] or 'no release'}, which stays")
+
+
+def _no_better(left: Outcome) -> str:
+    """Return why a release stays that was to be left; empty when it does not."""
+    if left.status != "reverted":
+        return ""
+    return f"the one before is no better: {left.message}"
 
 
 def take_up_rollback(place: Place, connect: Connect, releases: Container[str]) -> Entry:
@@ -144,10 +158,8 @@ def look_again(
             now = session.status()
             if now.confirmed not in releases:
                 return Entry("rolled-back", now.message or "the release is not on it any more")
-            why = _late_trouble(now)
-            if why:
-                session.rollback(now.confirmed)
-                return Entry("rolled-back", f"after its update: {why}")
+            if why := _late_trouble(now):
+                return _left(session, now.confirmed, f"after its update: {why}")
     except UnreachableError as error:
         return Entry("unreachable", f"not met again after its update: {error}")
     except NodeError as error:
@@ -196,7 +208,7 @@ def _update(
 def _left_alone(before: Standing, release: str) -> Entry | None:
     """Return how it ends with a node to which, as it stands, nothing is to be done; else None."""
     if before.busy:
-        return Entry("failed", _joined("an installer is at work for too long", before.message))
+        return Entry("failed", _joined(_TOO_BUSY, before.message))
     has_it = before.confirmed == release and before.status == "idle"
     if before.active is False:
         when = f"though it has {release[:_DIGITS]}" if has_it else "before the update"
@@ -245,12 +257,17 @@ def prove(
 def _take_back(place: Place, release: str, connect: Connect, why: str) -> Entry:
     try:
         with connect(place) as session:
-            session.rollback(release)
+            return _left(session, release, why)
     except UnreachableError as error:
         return Entry("unreachable", f"{why}; then {error}; it takes the release back by itself")
     except NodeError as error:
         return Entry("failed", f"{why}; not taken back: {error}")
-    return Entry("rolled-back", why)
+
+
+def _left(session: Session, release: str, why: str) -> Entry:
+    """Have the node leave the release, and return how it ended, `why` being the reason."""
+    no_better = _no_better(session.rollback(release))
+    return Entry("failed" if no_better else "rolled-back", _joined(why, no_better))
 
 
 def _settled(session: Session, now: Standing) -> Standing:

@@ -14,7 +14,13 @@ from provisioning.update.errors import NodeError, PlanError, UnreachableError
 from provisioning.update.link import Session, Trial
 from provisioning.update.plan import Place
 from provisioning.update.rollout import Entry
-from provisioning.update.turn import check_url, look_again, prove, update_node
+from provisioning.update.turn import (
+    check_url,
+    look_again,
+    prove,
+    roll_back_node,
+    update_node,
+)
 
 OLD, NEW = "a" * 64, "b" * 64
 PLACE = Place("pasar-horas")
@@ -31,6 +37,8 @@ class Answers:
         self.standings = [*standings]
         self.refuses = send
         self.confirmed: list[str] = []
+        self.left: list[str] = []
+        self.back = Outcome(status="rolled-back", confirmed=OLD, changed=True)
 
     def status(self) -> Standing:
         return self.standings.pop(0) if len(self.standings) > 1 else self.standings[0]
@@ -49,8 +57,8 @@ class Answers:
         return Outcome(status="installed", release=release)
 
     def rollback(self, leaving: str) -> Outcome:
-        del leaving
-        return Outcome(status="rolled-back")
+        self.left.append(leaving)
+        return self.back
 
     @contextmanager
     def connect(self, _: Place) -> Iterator[Session]:
@@ -169,6 +177,57 @@ def test_an_installer_at_work_is_no_end(time: Time) -> None:
     stuck = prove(PLACE, NEW, WELL, Answers(busy).connect, 300, "cut")
     assert stuck.state != "success"
     assert time.now_s > 300
+
+
+FLIPPING = msgspec.structs.replace(WELL, release=NEW, busy=True, message="flipping")
+TRIAL = msgspec.structs.replace(WELL, status="trial", release=NEW)
+HELD = msgspec.structs.replace(WELL, busy=True)
+
+
+@pytest.mark.parametrize(
+    ("standings", "left"),
+    [
+        ((HELD, HAS_NEW), [NEW]),
+        ((FLIPPING, TRIAL), [NEW]),
+        ((FLIPPING,), [NEW]),  # its installer was killed amid it: leaving it is taking it back
+        ((HELD, WELL), []),
+        ((HAS_NEW,), [NEW]),
+        ((WELL,), []),
+    ],
+)
+def test_a_rollback_knows_who_is_just_getting_the_release(
+    time: Time, standings: tuple[Standing, ...], left: list[str]
+) -> None:
+    node = Answers(*standings)
+    assert roll_back_node(PLACE, node.connect, {NEW}).state == "success"
+    assert node.left == left
+    assert (time.now_s > 0) == standings[0].busy
+
+
+def test_what_an_installer_at_work_will_leave_is_not_known(time: Time) -> None:
+    entry = roll_back_node(PLACE, Answers(HELD).connect, {NEW})
+    assert (entry.state, "installer is at work" in entry.message) == ("failed", True)
+    assert time.now_s > 0
+
+
+def test_where_the_one_before_is_no_better_nobody_says_that_it_is_back(time: Time) -> None:
+    crashed = msgspec.structs.replace(HAS_NEW, restarts=3)
+    node = Answers(crashed)
+    node.back = Outcome(status="reverted", confirmed=NEW, message="it reaches no broker")
+    found = look_again(PLACE, Entry("success", changed=True), node.connect, {NEW})
+    why = "the one before is no better: it reaches no broker"
+    assert found == Entry("failed", f"after its update: its agent crashed 3 times; {why}")
+    assert roll_back_node(PLACE, node.connect, {NEW}) == Entry("failed", why)
+    # Nor of a trial that somebody confirmed meanwhile.
+    trial = msgspec.structs.replace(TRIAL, delivers=False)
+    lost = prove(PLACE, NEW, WELL, answering(node, trial).connect, 20, "")
+    assert (lost.state, lost.message.endswith(why)) == ("failed", True)
+    assert time.now_s > 0
+
+
+def answering(node: Answers, standing: Standing) -> Answers:
+    node.standings = [standing]
+    return node
 
 
 @pytest.mark.parametrize("url", ["https://h/{name}", "https://h/{", "https://h/{}", "{file}}"])
