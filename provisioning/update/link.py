@@ -3,7 +3,6 @@
 The host is believed by its pinned key only: there is no trust on first use.
 """
 
-import base64
 import logging
 import shlex
 import socket
@@ -187,6 +186,32 @@ class _PatientRemote(Remote):  # type: ignore[misc] # published without types
             super().start(*words, **options)
 
 
+class _Pinned(paramiko.MissingHostKeyPolicy):  # type: ignore[misc] # published without types
+    """Believes the keys it was given, and no other.
+
+    Paramiko's own list keeps one key of a kind, and a node that is being given its next may show
+    either.
+    """
+
+    def __init__(self, host_keys: Sequence[str]) -> None:
+        self._pinned = {tuple(each.split()[:2]) for each in host_keys}
+
+    def missing_host_key(
+        self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
+    ) -> None:
+        """Return when the key is believed. Raises SSHException."""
+        del client
+        if not self._pinned:
+            raise paramiko.SSHException(
+                f"no key of it is known, and {hostname} shows {key.fingerprint}; flash or enrol it"
+            )
+        if (key.get_name(), key.get_base64()) not in self._pinned:
+            raise paramiko.SSHException(
+                f"the key that {hostname} shows, {key.fingerprint}, does not match the register's; "
+                "is this another machine, or a card that another station made?"
+            )
+
+
 @contextmanager
 def connected(way: Way) -> Iterator[FabricSession]:
     """Open a session with the node. Raises UnreachableError."""
@@ -206,15 +231,15 @@ def opened(way: Way) -> Iterator[Connection]:
         way.host,
         user=way.user,
         port=way.port,
-        config=Config(overrides={"runners": {"remote": _PatientRemote}, "stall_s": way.stall_s}),
+        config=Config(
+            overrides={"runners": {"remote": _PatientRemote}, "stall_s": way.stall_s},
+            ssh_config=paramiko.SSHConfig(),  # not the technician's own: nodes are where we say
+            lazy=True,
+        ),
         connect_timeout=_CONNECT_TIMEOUT_S,
         connect_kwargs=options | dict.fromkeys(("banner_timeout", "auth_timeout"), 30),
     )
-    connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    name = way.host if way.port == SSH_PORT else f"[{way.host}]:{way.port}"
-    for text in way.host_keys:
-        key = paramiko.PKey.from_type_string(*_two_words(text))
-        connection.client.get_host_keys().add(name, key.get_name(), key)
+    connection.client.set_missing_host_key_policy(_Pinned(way.host_keys))
     with translated(way.host):
         connection.open()
         connection.transport.set_keepalive(_KEEPALIVE_S)
@@ -247,11 +272,6 @@ def translated(host: str) -> Iterator[None]:
         # Paramiko says who it is that is not believed; a name for what is silent.
         words = str(error) or type(error).__name__
         raise UnreachableError(f"{host}: {words}") from error
-
-
-def _two_words(public_key: str) -> tuple[str, bytes]:
-    kind, text = public_key.split()[:2]
-    return kind, base64.b64decode(text)
 
 
 def _words_of(stdout: str, stderr: str) -> str:
