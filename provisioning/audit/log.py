@@ -60,16 +60,16 @@ class AuditLog(Struct, frozen=True):
         self, action: str, nodes: tuple[str, ...], *, detail: str = "", outcome: str = ""
     ) -> str:
         """Append a deed; return the hash of its line. Raises AuditError."""
-        deed = Deed(
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            who=self.who,
-            station=socket.gethostname(),
-            action=action,
-            nodes=nodes,
-            detail=detail,
-            outcome=outcome,
-        )
         with _locked(self.file) as handle:
+            deed = Deed(
+                at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                who=self.who,
+                station=socket.gethostname(),
+                action=action,
+                nodes=nodes,
+                detail=detail,
+                outcome=outcome,
+            )
             previous = _last_hash(handle)
             signature = self.key.sign(signed_bytes(previous, deed))
             line = Line(

@@ -1,5 +1,6 @@
 """Carries a rollout out: begins nodes as the plan allows, records each end, and stops in time."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -77,12 +78,14 @@ class Around(Struct, frozen=True, kw_only=True):
 
     `changed` is called after each change. What the operator wishes stands beside the record, unless
     `wish` tells it. Between two waves stands the `gate`, if there is one. A node that was under way
-    when the last run died is updated by `take_up`, which knows how long to wait for it.
+    when the last run died is updated by `take_up`, which knows how long to wait for it. As the run
+    ends, though it be by Ctrl-C, `leaving` is set: whoever waits for guests is not waited for.
     """
 
     changed: Callable[[], None] = lambda: None
     wish: Callable[[], Wish] | None = None
     take_up: Callable[[Place], Entry] | None = None
+    leaving: threading.Event = msgspec.field(default_factory=threading.Event)
     gate: Gate | None = None
 
 
@@ -105,6 +108,7 @@ class Engine:
         self._turn = turn
         self._take_up = around.take_up or turn
         self._changed = around.changed
+        self._leaving = around.leaving
         self._wish = around.wish or control_of(record.file).wish
         self._under_way: dict[Future[Entry], Place] = {}
         self._gate = around.gate
@@ -123,6 +127,7 @@ class Engine:
                 self._begin(pool, cut_off, self._go_on)
                 self._loop(pool)
             finally:
+                self._leaving.set()
                 # A node that was begun is seen to its end, whatever happened here.
                 self._collect(wait(self._under_way).done)
 

@@ -1,9 +1,10 @@
 """Sets a rollout up at the station, from inventory, register and options, and shows it run."""
 
 import fcntl
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,8 +25,8 @@ from provisioning.update.engine import Around, Engine, Gate, Wish, control_of
 from provisioning.update.errors import PlanError, RecordError, UnreachableError
 from provisioning.update.link import SSH_PORT, Session, Way, connected
 from provisioning.update.notices import noticing
-from provisioning.update.plan import Place
-from provisioning.update.record import Head, Record
+from provisioning.update.plan import Place, Plan
+from provisioning.update.record import Head, Record, Told, read_record
 from provisioning.update.rollout import FAILURES, Entry, bench_is_missed
 from provisioning.update.show import live_view, plan_table, summary_of
 from provisioning.update.turn import Connect
@@ -97,7 +98,8 @@ def roll_out(head: Head, chosen: Sequence[Node], access: Access, run: Run, turns
     One rollout at a time over an inventory: two of them know nothing of each other's neighbours.
     """
     if run.plan_only:
-        _show_plan(head, json=run.json)
+        begun = _same(read_record(_record_file(run)), head) if run.resume else head
+        _show_plan(begun.plan, json=run.json)
         return
     log = access.log()
     with (
@@ -105,16 +107,21 @@ def roll_out(head: Head, chosen: Sequence[Node], access: Access, run: Run, turns
         _way_in(chosen, access, run) as connect,
         Record(_record_file(run)) as record,
     ):
-        _begin(record, head, resume=run.resume)
+        if run.resume:
+            head = _same(record, head)
+        else:
+            record.begin(head)
         if not run.json:
-            _show_plan(head, json=False)
+            _show_plan(head.plan, json=False)
         with _audited(log, run.action, record), on_air(run.broker, record.file) as air:
             control = control_of(record.file)
             if not (run.resume and control.wish() == "abort"):  # nobody has obeyed that yet
                 control.set("")
 
+            leaving = threading.Event()
+
             def wish() -> Wish:
-                return air.wish() or control.wish()
+                return "pause" if leaving.is_set() else air.wish() or control.wish()
 
             def calm(name: str, within_s: float) -> str:
                 return air.wait_quiet(name, within_s, wish)
@@ -130,6 +137,7 @@ def roll_out(head: Head, chosen: Sequence[Node], access: Access, run: Run, turns
                     wish=wish,
                     gate=gate,
                     take_up=lambda place: turns.take_up(place, connect, calm),
+                    leaving=leaving,
                 ),
                 json=run.json,
             )
@@ -143,7 +151,16 @@ def alone(inventory: Path) -> Iterator[None]:
 
     Raises RecordError when another runs.
     """
-    with inventory.open("rb") as held:
+    # Not the inventory itself: when it is saved, another file takes its place.
+    known = inventory.resolve()
+    file = known.parent / FOLDER / f"{known.name}.lock"
+    try:
+        file.parent.mkdir(exist_ok=True)
+        held = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise RecordError(f"{file}: {error.strerror}; it holds the inventory for one") from error
+    with ExitStack() as stack:
+        stack.callback(os.close, held)
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -265,25 +282,42 @@ def _record_file(run: Run) -> Path:
     return FOLDER / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.jsonl"
 
 
-def _begin(record: Record, head: Head, *, resume: bool) -> None:
-    if not resume:
-        record.begin(head)
-        return
-    if record.begun().releases != head.releases:
-        raise RecordError(f"{record.file}: is the rollout of another release; name its bundles")
+def _same(told: Told, head: Head) -> Head:
+    """Return what was begun, as `head` asks for it again. Raises RecordError where it does not."""
+    begun, file = told.begun(), told.file
+    if begun.releases != head.releases:
+        raise RecordError(f"{file}: is the rollout of another release; name its bundles")
     named = {place.name for place in head.plan.order}
-    if missing := sorted(record.entries.keys() - named):
+    if missing := sorted(told.entries.keys() - named):
         raise RecordError(
-            f"{record.file}: is also of {missing[0]}, which is not among the nodes here; name the "
+            f"{file}: is also of {missing[0]}, which is not among the nodes here; name the "
             "same --nodes again, or begin a new rollout: nodes that have the release are left alone"
         )
+    asked = _options(head)
+    for option, value in _options(begun).items():
+        if value != asked[option]:
+            raise RecordError(
+                f"{file}: was begun with {option} {value}, not {asked[option]}; say the same "
+                "again, or begin a new rollout: nodes that have the release are left alone"
+            )
+    return begun
 
 
-def _show_plan(head: Head, *, json: bool) -> None:
+def _options(head: Head) -> dict[str, str]:
+    """Return the options that a rollout keeps, in words."""
+    bench = sorted(place.name for place in head.plan.order if place.bench)
+    return {
+        "--bench": ",".join(bench) or "nothing",
+        "--parallel": str(head.limits.parallel),
+        "--tolerate": str(head.limits.tolerated),
+    }
+
+
+def _show_plan(plan: Plan, *, json: bool) -> None:
     if json:
-        print(msgspec.json.encode(head.plan).decode())  # noqa: T201 - the command's answer
+        print(msgspec.json.encode(plan).decode())  # noqa: T201 - the command's answer
         return
-    Console().print(plan_table(head.plan))
+    Console().print(plan_table(plan))
 
 
 def _words(text: str) -> list[str]:

@@ -1,10 +1,12 @@
 """The audit log tells who did what, and when somebody changed it afterwards."""
 
+import base64
 import io
 import os
 import subprocess
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -16,7 +18,7 @@ from rich.console import Console
 from provisioning.__main__ import main
 from provisioning.audit.errors import AuditError, KeyMissingError
 from provisioning.audit.keys import SigningKey, fingerprint, is_signed, operator_key
-from provisioning.audit.log import AuditLog, Deed, Line
+from provisioning.audit.log import AuditLog, Deed, Line, hash_of, signed_bytes
 from provisioning.audit.show import audit_table
 from provisioning.audit.verify import Entry, read_log
 from provisioning.authority.authority import Authority
@@ -132,6 +134,81 @@ def test_a_key_without_a_certificate_and_a_revoked_one_are_told(
     first, second = read_log(log.file, authority.register.rows("certificate")).entries
     assert "never certified" in first.problem
     assert "was not valid then" in second.problem
+
+
+def forged(log: AuditLog, at: str) -> None:
+    """Append a line, signed by the key of `log`, that says it was written at `at`."""
+    previous = hash_of(log.file.read_bytes().splitlines(keepends=True)[-1])
+    deed = Deed(at=at, who="ayu", station="s", action="reboot", nodes=("a",))
+    signature = base64.b64encode(log.key.sign(signed_bytes(previous, deed))).decode()
+    line = Line(previous=previous, deed=deed, key=log.key.public, signature=signature)
+    with log.file.open("ab") as file:
+        file.write(msgspec.json.encode(line) + b"\n")
+
+
+def test_a_revoked_key_cannot_date_a_line_back(
+    log: AuditLog, authority: Authority, passphrase: bytes, tmp_path: Path
+) -> None:
+    other = make_key(tmp_path / "other")
+    signer = authority.unlock(passphrase, "ssh-user")
+    signer.technician("budi", other.with_name("other.pub").read_text(), ["technician"], 8)
+    log.write("reboot", ("a",))
+    # Revoked an hour ago; two hours ago she still might.
+    now = datetime.now(UTC)
+    with authority.register.transaction() as db:
+        db.execute("UPDATE certificate SET at = ?", (f"{now - timedelta(hours=3):%FT%TZ}",))
+        db.execute(
+            "UPDATE certificate SET revoked_at = ? WHERE subject = 'ayu'",
+            (f"{now - timedelta(hours=1):%FT%TZ}",),
+        )
+    AuditLog(log.file, operator_key(str(other)), "budi").write("reboot", ("a",))
+    for hours in (0, 2):
+        forged(log, f"{now - timedelta(hours=hours):%FT%T}.000+00:00")
+    forged(log, f"{now - timedelta(hours=2):%FT%T}.000-02:00")
+    _, honest, late, dated_back, elsewhere = read_log(
+        log.file, authority.register.rows("certificate")
+    ).entries
+    assert honest.problem == ""
+    assert "was not valid then" in late.problem
+    assert "dated 120 min before a line above it" in dated_back.problem
+    assert "was not valid then" in elsewhere.problem
+
+
+@pytest.mark.parametrize("at", ["", "yesterday", "9999-99-99T00:00:00Z"])
+def test_a_time_that_is_none_is_told(log: AuditLog, authority: Authority, at: str) -> None:
+    log.write("reboot", ("a",))
+    forged(log, at)
+    _, entry = read_log(log.file, authority.register.rows("certificate")).entries
+    assert "its time is none" in entry.problem
+
+
+def test_a_clock_that_is_set_by_some_seconds_is_no_forgery(
+    log: AuditLog, authority: Authority
+) -> None:
+    log.write("reboot", ("a",))
+    forged(log, (datetime.now(UTC) - timedelta(seconds=50)).isoformat(timespec="milliseconds"))
+    read = read_log(log.file, authority.register.rows("certificate"))
+    assert [entry.problem for entry in read.entries] == ["", ""]
+
+
+def test_a_torn_end_is_one_problem(
+    log: AuditLog, authority: Authority, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = log.write("reboot", ("pasar-horas",), outcome="done")
+    with log.file.open("ab") as file:
+        file.write(b'{"previous":"ab')
+    read = read_log(log.file, authority.register.rows("certificate"))
+    assert [bool(entry.problem) for entry in read.entries] == [False, True]
+    assert "a power cut" in read.entries[-1].problem
+    assert read.head == kept
+    words = [f"--file={log.file}", f"--register={authority.register.file}"]
+    assert main(["audit", *words]) == 3
+    told = capsys.readouterr()
+    assert "pasar-horas" in told.out
+    assert "1 lines are not to be believed" in told.err
+    log.write("reboot", ("b",))
+    read = read_log(log.file, authority.register.rows("certificate"))
+    assert not any(entry.problem for entry in read.entries)
 
 
 def test_several_commands_write_one_line_after_the_other(

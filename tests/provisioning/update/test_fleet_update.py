@@ -21,7 +21,7 @@ from provisioning.update.errors import UnreachableError
 from provisioning.update.link import Trial, connected
 from provisioning.update.plan import Place
 from provisioning.update.record import Record
-from provisioning.update.turn import Orders, update_node
+from provisioning.update.turn import Orders, take_up_node, update_node
 
 pytestmark = [
     pytest.mark.skipif(bool(fleet_missing()), reason=fleet_missing()),
@@ -156,6 +156,26 @@ def test_a_controller_that_died_before_it_confirmed_goes_on(
     state, message = turn(fleet, "n2", catalog)
     assert (state, message.startswith("confirmed")) == ("success", True)
     assert standing(fleet, "n2").confirmed == choice.release
+
+
+def test_what_a_node_took_back_while_nobody_was_there_is_told(
+    fleet: NodeFleet, tmp_path: Path
+) -> None:
+    catalog = Catalog([fleet.bundle(7)], [], tmp_path)
+    way = fleet.ways()["n1"]
+    with connected(way) as session:
+        before = session.status()
+        choice = catalog.choose(before)
+        remote = session.send(choice.file)
+        trial = Trial(confirm_within_s=1, soak_s=1)
+        assert session.install(remote, choice.release, trial).status == "trial"
+    # Here the controller was killed; nobody confirmed it in time.
+    until(lambda: standing(fleet, "n1").status == "idle", "n1 to go back", seconds=60)
+    entry = take_up_node(
+        Place("n1"), lambda _: connected(way), Orders(catalog=catalog, trial=TRIAL)
+    )
+    assert (entry.state, "was taken back" in entry.message) == ("rolled-back", True)
+    assert standing(fleet, "n1").confirmed == before.confirmed
 
 
 @pytest.mark.parametrize("known", ["another", "none"])

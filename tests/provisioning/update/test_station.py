@@ -1,18 +1,21 @@
 """A rollout is resumed as it was begun, is alone over its inventory, and obeys what was wished."""
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from invoke import Exit
 from services.mosquitto import Mosquitto, mosquitto_program
 
 from provisioning.listen import BrokerAccess, listening
+from provisioning.update import engine
 from provisioning.update.air import say_wish, wish_topic
 from provisioning.update.engine import Wish, control_of
 from provisioning.update.errors import PutOffError, RecordError
-from provisioning.update.plan import Place, make_plan
+from provisioning.update.plan import Place, Plan, make_plan
 from provisioning.update.record import Head, read_record
 from provisioning.update.rollout import Entry, Limits
 from provisioning.update.station import Access, Calm, Run, Turns, access_to, alone, roll_out
@@ -20,6 +23,7 @@ from provisioning.update.tasks import leave_wish
 
 NAMES = [f"n{number}" for number in range(8)]
 PLAN = make_plan([Place(name) for name in NAMES], seed="x")
+LIMITS = Limits(parallel=1, tolerated=1)
 DONE = Entry("success", changed=True)
 
 
@@ -52,19 +56,18 @@ class Rollout:
         self._access = access
         self._broker = broker
 
-    def run(self, *, resume: bool = False, plan: object = PLAN) -> int:
+    def run(self, *, plan: Plan = PLAN, limits: Limits = LIMITS, **options: bool) -> int:
         """Run it; return the exit status."""
-        head = Head(releases={"k": "r"}, plan=plan, limits=Limits(parallel=1, tolerated=1))  # type: ignore[arg-type]
-        run = Run(
-            action="update", record=str(self.file), resume=resume, json=True, broker=self._broker
-        )
+        head = Head(releases={"k": "r"}, plan=plan, limits=limits)
+        asked = Run(action="update", record=str(self.file), json=True, broker=self._broker)
+        run = msgspec.structs.replace(asked, **options)
         try:
-            roll_out(head, (), self._access, run, Turns(turn=self._turn, take_up=self._turn))
+            roll_out(head, (), self._access, run, Turns(turn=self.turn, take_up=self.turn))
         except Exit as ended:
             return int(ended.code)
         return 0
 
-    def _turn(self, place: Place, _: object, calm: Calm) -> Entry:
+    def turn(self, place: Place, _: object, calm: Calm) -> Entry:
         self.begun.append(place.name)
         if len(self.begun) == 3 and self.wish and self._broker:
             say_wish(self._broker, self.file, self.wish)
@@ -145,3 +148,80 @@ def test_two_rollouts_do_not_run_over_one_inventory(access: Access) -> None:
     with alone(access.inventory), pytest.raises(RecordError, match="another rollout runs"):
         Rollout(access).run()
     assert Rollout(access).run() == 0
+
+
+def test_an_inventory_that_is_saved_anew_is_held_all_the_same(
+    access: Access, tmp_path: Path
+) -> None:
+    with alone(access.inventory):
+        (tmp_path / "new").write_text(access.inventory.read_text())
+        (tmp_path / "new").rename(access.inventory)  # as editors and git do
+        with pytest.raises(RecordError, match="another rollout runs"):
+            Rollout(access).run()
+        # By whatever name it is called.
+        (tmp_path / "link").symlink_to(access.inventory)
+        with pytest.raises(RecordError, match="another rollout runs"), alone(tmp_path / "link"):
+            pytest.fail("two hold it")
+
+
+def test_the_plan_that_is_shown_is_the_one_that_is_carried_out(
+    access: Access, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rollout = Rollout(access)
+    rollout.wish = "pause"
+    rollout.run()
+    more = make_plan([Place(name) for name in [*NAMES, "later"]], seed="y")
+    assert more.order[0] != PLAN.order[0]
+    capsys.readouterr()
+    rollout.run(plan=more, resume=True, plan_only=True)
+    assert msgspec.json.decode(capsys.readouterr().out, type=Plan) == PLAN
+    assert rollout.run(plan=more, resume=True, json=False) == 0
+    (first,) = (line for line in capsys.readouterr().out.splitlines() if "1 node" in line)
+    assert PLAN.order[0].name in first
+    assert rollout.begun == [place.name for place in PLAN.order]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (
+            {"plan": make_plan([Place(name, bench=name == "n3") for name in NAMES], seed="x")},
+            "--bench nothing, not n3",
+        ),
+        ({"limits": Limits(parallel=2, tolerated=1)}, "--parallel 1, not 2"),
+        ({"limits": Limits(parallel=1, tolerated=5)}, "--tolerate 1, not 5"),
+    ],
+)
+def test_what_would_not_be_obeyed_is_refused(
+    access: Access, changed: dict[str, object], words: str
+) -> None:
+    rollout = Rollout(access)
+    rollout.wish = "pause"
+    rollout.run()
+    with pytest.raises(RecordError, match=f"was begun with {words}; say the same again"):
+        rollout.run(resume=True, **changed)  # type: ignore[arg-type]
+
+
+def test_whoever_interrupts_it_does_not_wait_for_guests(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout = Rollout(access)
+    told: list[str] = []
+
+    def turn(place: Place, _: object, calm: Calm) -> Entry:
+        with pytest.raises(PutOffError) as put_off:
+            calm(place.name, 3600)
+        told.append(str(put_off.value))
+        return Entry("pending", "put off")
+
+    def interrupted(*futures: object, **options: object) -> object:
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGINT)  # Ctrl-C, as the first node is waited for
+        return engine.wait(*futures, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(rollout, "turn", turn)
+    monkeypatch.setattr(engine, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rollout.run()
+    assert told == ["put off while guests were connected: pause"]
+    assert rollout.states() == {"pending"}

@@ -18,8 +18,9 @@ from provisioning.__main__ import main
 from provisioning.authority.authority import Authority
 from provisioning.image.bundle import BundleOrder, make_bundle
 from provisioning.image.bundle_keys import make_keys
-from provisioning.update.errors import PlanError
+from provisioning.update.errors import PlanError, PutOffError
 from provisioning.update.os_bundle import read_os_bundle
+from provisioning.update.os_turn import OsOrders, update_system
 
 pytestmark = [
     pytest.mark.skipif(bool(fleet_missing()), reason=fleet_missing()),
@@ -27,6 +28,7 @@ pytestmark = [
 ]
 COUNT = 3
 OLD, NEW = "1.1.0", "1.2.0"
+SENT = "var/system.raucb"
 # What a node does with a bundle is its `plan`: keeps it, goes back, refuses it, or never returns.
 OS_UPDATE = """#!/bin/sh
 set -eu
@@ -111,6 +113,11 @@ def plan(fleet: NodeFleet, name: str, what: str) -> None:
     (fleet.nodes[name].folder / "var/plan").write_text(what)
 
 
+def left_behind(fleet: NodeFleet) -> list[str]:
+    """Return the nodes that still hold what was sent to them."""
+    return [name for name, node in fleet.nodes.items() if (node.folder / SENT).exists()]
+
+
 def versions(fleet: NodeFleet) -> list[str]:
     return [(node.folder / "var/version").read_text().strip() for node in fleet.nodes.values()]
 
@@ -152,9 +159,7 @@ def test_a_fleet_gets_a_new_system(
     assert versions(fleet) == [NEW] * COUNT
     got = {(node.folder / "var/got").read_text() for node in fleet.nodes.values()}
     assert len(got) == 1, "not the same bundle everywhere"
-    assert not [
-        node for node in fleet.nodes.values() if (node.folder / "var/system.raucb").exists()
-    ]
+    assert left_behind(fleet) == []
     again = f"--record={tmp_path / 'again.jsonl'}"
     code, nodes = update_os(fleet, authority, tmp_path, bundle, capsys, again)
     assert (code, any(entry["changed"] for entry in nodes.values())) == (0, False)
@@ -189,6 +194,17 @@ def test_a_bad_system_reaches_one_node(
     (told,) = (entry["message"] for entry in nodes.values() if entry["state"] == state)
     assert words in str(told)
     assert versions(fleet) == [OLD] * COUNT
+    assert len(left_behind(fleet)) == (what == "vanishes")
+
+
+def test_one_that_is_put_off_keeps_nothing_of_it(fleet: NodeFleet, bundle: Path) -> None:
+    def put_off(_: str) -> str:
+        assert left_behind(fleet) == ["n0"]
+        raise PutOffError("put off while guests were connected: pause")
+
+    orders = OsOrders(bundle=read_os_bundle(bundle), quiet=put_off)
+    assert update_system("n0", fleet.ways()["n0"], orders).state == "pending"
+    assert left_behind(fleet) == []
 
 
 def test_the_version_is_read_from_the_bundle(bundle: Path, tmp_path: Path) -> None:
