@@ -31,12 +31,14 @@ def held(lock: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         os.close(handle)
 
 
-def is_held(lock: Path) -> bool:
-    """Tell whether an installer works now; False too where one may not look."""
+def is_held(lock: Path) -> bool | None:
+    """Tell whether an installer works now; None where one may not look."""
     try:
         handle = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return None
     try:
         return not _taken(handle)
     finally:

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from node.install.places import Places
 _CHUNK_BYTES = 1 << 20
 _SPARE_BYTES = 16 * 2**20
 _PARTIAL = ".partial-"
+_RELEASE_NAME = re.compile("[0-9a-f]{64}")
 
 
 def lay_tree(bundle: Bundle, places: Places) -> Path:
@@ -112,7 +114,10 @@ def _fsync_above(places: Places) -> None:
 def sweep(places: Places) -> None:
     """Remove what an interrupted installation left half unpacked."""
     for each in places.releases.glob(f"{_PARTIAL}*"):
-        shutil.rmtree(each)
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
 
 
 def broken_files(release: Path) -> list[str]:
@@ -188,13 +193,18 @@ def _at_hand(bundle: Bundle, places: Places, wanted: set[str]) -> dict[str, Path
     return found
 
 
-def installed(places: Places) -> list[Path]:
-    """Return the releases that are complete on this node."""
+def releases_in(places: Places) -> list[Path]:
+    """Return the folders that are releases by their name; what else lies there is not ours."""
     return sorted(
         each
         for each in places.releases.glob("*")
-        if not each.name.startswith(".") and (each / MANIFEST_NAME).is_file()
+        if _RELEASE_NAME.fullmatch(each.name) and each.is_dir() and not each.is_symlink()
     )
+
+
+def installed(places: Places) -> list[Path]:
+    """Return the releases that are complete on this node."""
+    return [each for each in releases_in(places) if (each / MANIFEST_NAME).is_file()]
 
 
 def _check_space(bundle: Bundle, at_hand: Mapping[str, Path], places: Places) -> None:

@@ -9,6 +9,7 @@ from services.install_node import ALONE, AWAIT, GOOD, Node
 from services.releases import SITE, Signers, small_bundle
 
 from node.install.errors import BundleError, BusyError, InstallError, TrustError, UnfitError
+from node.install.lock import held
 from node.install.manifest import MANIFEST_NAME
 from node.install.settle import settle
 from node.install.state import read_state, write_state
@@ -288,6 +289,15 @@ def test_what_a_killed_installer_left_half_done_is_told(node: Node) -> None:
     write_state(
         node.places.state, msgspec.structs.replace(state, phase="flipping", candidate="a" * 64)
     )
-    assert show(node.machine).busy
+    assert (show(node.machine).busy, show(node.machine).unfinished) == (True, True)
+    with held(node.places.lock):  # somebody is at work on it
+        assert (show(node.machine).busy, show(node.machine).unfinished) == (True, False)
     resume(node.machine)
-    assert not show(node.machine).busy
+    assert (show(node.machine).busy, show(node.machine).unfinished) == (False, False)
+
+
+def test_a_timer_that_finds_nothing_to_do_ends_itself(node: Node) -> None:
+    install(node.machine, node.bundle(1), ALONE)
+    node.service.arm("start", node.places.current, 1.0)  # as one that a killed installer left
+    resume(node.machine)
+    assert not node.service.armed
