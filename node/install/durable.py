@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+DIRECTORY_MODE = 0o755
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -21,6 +22,14 @@ def fsync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_directory(directory: Path) -> None:
+    """Make `directory` and what is missing above it, for all to read whatever the umask says."""
+    if not directory.is_dir():
+        make_directory(directory.parent)
+        directory.mkdir(exist_ok=True)
+        directory.chmod(DIRECTORY_MODE)
 
 
 def write_new(file: Path, pieces: Iterable[bytes], mode: int) -> None:

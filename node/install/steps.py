@@ -59,8 +59,13 @@ def install(machine: Machine, file: Path, wishes: Wishes, *, expected: str = "")
     if release == state.confirmed:
         return _mended(machine, bundle, state)
     directory = lay_tree(bundle, machine.places)
-    check_settings(directory, machine.places)
-    return _try(machine, state, Candidate(release, bundle.manifest.counter), wishes)
+    try:
+        check_settings(directory, machine.places)
+        return _try(machine, state, Candidate(release, bundle.manifest.counter), wishes)
+    except (InstallError, ServiceError):
+        # Releases that were laid down for nothing would leave no room for a good one.
+        collect(machine.places, read_state(machine.places.state))
+        raise
 
 
 def at_hand(machine: Machine, release: str) -> Outcome | None:
@@ -81,10 +86,19 @@ def at_hand(machine: Machine, release: str) -> Outcome | None:
 def _check(machine: Machine, bundle: Bundle, release: str, state: State) -> None:
     verify(release, bundle.signatures, read_trust(machine.places.trust))
     check_machine(bundle.manifest)
-    if release != state.confirmed and bundle.manifest.counter < state.counter:
+    if release == state.confirmed:
+        return
+    number = bundle.manifest.counter
+    if number < state.counter:
         raise TrustError(
-            f"release {release[:16]} is number {bundle.manifest.counter}, and this node has had "
-            f"{state.counter}; refused. To go back: simpul-node install rollback"
+            f"release {release[:16]} is number {number}, and this node has had {state.counter}; "
+            "refused. To go back: simpul-node install rollback"
+        )
+    # Of two with one number neither is the newer one: they could be told to replace each other.
+    if number == state.counter and release != state.previous:
+        raise TrustError(
+            f"release {release[:16]}: this node has had another release of number {number}; "
+            "refused. Build it with a higher --counter"
         )
 
 

@@ -1,17 +1,23 @@
 """`simpul-node install` as callers see it: exit status, JSON, words, and nothing left behind."""
 
+import itertools
 import json
+import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from services.http_files import serving
+from services.http_scripts import answering, asked_from, ranges_of
 from services.install_node import ALONE, Node
 from services.releases import small_bundle
 
+from node.install.bundle import read_bundle
 from node.install.lock import held
+from node.install.manifest import release_hash
 from node.install.steps import install, show
 from node.install.tree import broken_files
 
@@ -87,6 +93,38 @@ def test_a_damaged_download_is_not_resumed(node: Node) -> None:
         assert simpul_node(node, url)[0] == 3
         bundle.write_bytes(whole)
         assert simpul_node(node, url)[0] == 0
+
+
+def test_what_was_put_together_of_two_files_is_fetched_whole_before_it_is_refused(
+    node: Node,
+) -> None:
+    """A server that answers ranges, whatever the file was before."""
+    contents = [node.bundle(number).read_bytes() for number in (1, 2)]
+    newer = release_hash(read_bundle(node.bundle(2)).manifest_text)
+    turns = itertools.count()
+
+    def careless(send: Callable[[bytes], None], request: bytes) -> None:
+        turn = next(turns)
+        ranges_of(contents[turn > 0], send, request, ETag='"1"')(400 if turn == 0 else None)
+
+    with answering(careless) as server:
+        code, said, _ = simpul_node(node, server.url, "--confirm-within=0", "--soak=0")
+    assert (code, said["status"], said["release"]) == (0, "installed", newer)
+    assert [asked_from(each) for each in server.requests] == [None, 400, None]
+
+
+def test_what_was_sent_does_not_stay_also_where_it_is_of_no_use(node: Node) -> None:
+    bundle = node.bundle(1)
+    release = install(node.machine, bundle, ALONE).release
+    incoming = node.places.incoming
+    incoming.mkdir()
+    sent = str(shutil.copy(bundle, incoming))
+    assert simpul_node(node, sent, f"--expect={release}")[1]["status"] == "current"
+    assert not list(incoming.iterdir())
+    shutil.copy(bundle, incoming)
+    with held(node.places.lock):
+        assert simpul_node(node, f"file://{sent}")[1]["status"] == "busy"
+    assert not list(incoming.iterdir())
 
 
 def test_what_cannot_be_done_is_told_from_what_is_refused(node: Node, tmp_path: Path) -> None:

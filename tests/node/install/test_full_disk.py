@@ -11,7 +11,7 @@ from services.loop_cards import needs_loop
 from services.releases import SITE, small_bundle
 from services.small_disk import ext4_disk, fill, mounted
 
-from node.install import tree
+from node.install import space
 from node.install.errors import InstallError
 from node.install.state import read_state, write_state
 from node.install.steps import install, resume, rollback, show
@@ -68,7 +68,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_what_ran(
     few_files: Path, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert few_files.is_mount()
-    monkeypatch.setattr(tree, "_SPARE_BYTES", 0)
+    monkeypatch.setattr(space, "SPARE_BYTES", 0)
     first = install(node.machine, node.bundle(1), ALONE)
     many = {f"{SITE}/node/{number}.py": b"x" for number in range(60)}
     many["bin/simpul-node"] = b"#!/bin/sh\n"
