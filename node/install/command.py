@@ -8,12 +8,14 @@ Unless it is 4, what ran before still runs.
 import argparse
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from node.install.errors import BundleError, BusyError, InstallError, TrustError, UnfitError
-from node.install.fetch import discard, fetch
+from node.install.fetch import fetch, local_file
+from node.install.incoming import discard
 from node.install.lock import held
 from node.install.machine import Machine, Outcome, Wishes, machine_at
 from node.install.steps import at_hand, confirm, install, resume, rollback, show
@@ -114,6 +116,8 @@ def _carry_out(machine: Machine, options: argparse.Namespace) -> Outcome:
         soak_s=options.soak,
         patience_s=options.patience,
     )
+    if options.what not in {"resume", "rollback", "confirm"}:
+        return _install(machine, options, wishes)
     # A timer must not give up only because an installer is still about to fail.
     wait_s = _TIMER_WAIT_S if options.what == "resume" else 0.0
     with held(machine.places.lock, wait_s=wait_s):
@@ -121,22 +125,39 @@ def _carry_out(machine: Machine, options: argparse.Namespace) -> Outcome:
             return resume(machine, booting=options.booting)
         if options.what == "rollback":
             return rollback(machine, wishes, leaving=options.expect)
-        if options.what == "confirm":
-            if not options.release:
-                raise InstallError("confirm what? Name the hash; see simpul-node install status")
-            return confirm(machine, options.release)
-        return _install(machine, options, wishes)
+        if not options.release:
+            raise InstallError("confirm what? Name the hash; see simpul-node install status")
+        return confirm(machine, options.release)
 
 
 def _install(machine: Machine, options: argparse.Namespace, wishes: Wishes) -> Outcome:
-    if options.expect and (known := at_hand(machine, options.expect)):
-        return known
-    incoming = machine.places.incoming
-    file = fetch(options.what, incoming, ca=options.ca)
     try:
-        return install(machine, file, wishes, expected=options.expect)
+        with held(machine.places.lock):
+            if options.expect and (known := at_hand(machine, options.expect)):
+                return known
+            return _fetch_and_install(machine, options, wishes)
     finally:
-        discard(file, incoming)
+        # What was sent is of no use any more, also where it was not even looked at.
+        with suppress(ValueError):
+            discard(local_file(options.what), machine.places.incoming)
+
+
+def _fetch_and_install(machine: Machine, options: argparse.Namespace, wishes: Wishes) -> Outcome:
+    incoming = machine.places.incoming
+    fetched = fetch(options.what, incoming, ca=options.ca)
+    try:
+        return install(machine, fetched.file, wishes, expected=options.expect)
+    except (BundleError, TrustError):
+        if not fetched.resumed:
+            raise
+    finally:
+        discard(fetched.file, incoming)
+    # Refused, but perhaps put together from two files: only what came in one piece tells.
+    whole = fetch(options.what, incoming, ca=options.ca)
+    try:
+        return install(machine, whole.file, wishes, expected=options.expect)
+    finally:
+        discard(whole.file, incoming)
 
 
 def _failed(error: SimpulError | OSError, *, as_json: bool) -> int:

@@ -4,31 +4,30 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from node.install.errors import FetchError
-from node.install.places import tag_of
+from node.install.incoming import Fetched
 
 
-def fetch(source: str, incoming: Path, *, ca: Path | None = None) -> Path:
+def fetch(source: str, incoming: Path, *, ca: Path | None = None) -> Fetched:
     """Return the file with the bundle that `source` names: a path, or a URL of http or https.
 
     A download that broke is resumed (RFC 9110, section 14), in this call and the next. `ca` holds
-    certificates (PEM) that the server is checked against. Raises FetchError.
+    certificates (PEM) that the server is checked against. Raises FetchError; InstallError where
+    there is no room for it.
     """
     try:
-        parts = urlsplit(source)
-        if parts.scheme in {"http", "https"}:
+        if urlsplit(source).scheme in {"http", "https"}:
             from node.install.download import download  # noqa: PLC0415 - most orders need no HTTP
 
             return download(source, incoming, ca)
+        file = local_file(source)
     except ValueError as error:  # also a name of a host that cannot be one
         raise FetchError(f"{source}: no address of http or https: {error}") from error
-    file = Path(parts.path) if parts.scheme == "file" else Path(source)
     if not file.is_file():
         raise FetchError(f"{source}: no such file, nor an address of http or https")
-    return file
+    return Fetched(file)
 
 
-def discard(fetched: Path, incoming: Path) -> None:
-    """Remove a downloaded file, so that a damaged one is not resumed; others are left alone."""
-    if fetched.parent == incoming:
-        fetched.unlink(missing_ok=True)
-        tag_of(fetched).unlink(missing_ok=True)
+def local_file(source: str) -> Path:
+    """Return the path that `source` is, or has behind file:. Raises ValueError."""
+    parts = urlsplit(source)
+    return Path(parts.path) if parts.scheme == "file" else Path(source)

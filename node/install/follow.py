@@ -17,7 +17,15 @@ from node.backoff import Backoff
 from node.errors import UplinkError
 from node.install.durable import replace_file
 from node.install.errors import InstallError
-from node.install.notice import Notice, Report, decode_notice, notice_topic, report_topic, words_of
+from node.install.notice import (
+    Notice,
+    Report,
+    decode_notice,
+    id_of,
+    notice_topic,
+    report_topic,
+    words_of,
+)
 from node.settings import Uplink
 from node.uplink.link import Link, Message, Received
 
@@ -89,17 +97,26 @@ class Follower:
             return
         try:
             notice = decode_notice(payload)
-            if notice.id == self._last():
+            if notice.do != "status" and not self._begun(notice):
                 return
-            if self._busy and notice.do != "status":
-                self._reports.append(Report(id=notice.id, problem="another notice is carried out"))
-                return
-            replace_file(self._done, notice.id.encode())
         except (InstallError, OSError) as error:
-            _log.warning("notice refused: %s", str(error)[:_SAID_CHARACTERS_MAX])
+            problem = f"notice refused: {error}"[:_SAID_CHARACTERS_MAX]
+            _log.warning("%s", problem)
+            if refused := id_of(payload):
+                self._reports.append(Report(id=refused, problem=problem))
             return
-        self._busy = self._busy or notice.do != "status"
         threading.Thread(target=self._carry_out, args=(notice,), daemon=True).start()
+
+    def _begun(self, notice: Notice) -> bool:
+        """Record that `notice` is carried out; return whether it is to be. Raises OSError."""
+        if notice.id == self._last():
+            return False
+        if self._busy:
+            self._reports.append(Report(id=notice.id, problem="another notice is carried out"))
+            return False
+        replace_file(self._done, notice.id.encode())
+        self._busy = True
+        return True
 
     def _last(self) -> str:
         try:

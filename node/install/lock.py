@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from node.install.durable import make_directory
 from node.install.errors import BusyError
 
 _POLL_S = 0.2
@@ -18,7 +19,7 @@ def held(lock: Path, *, wait_s: float = 0.0) -> Iterator[None]:
 
     A moment is waited in any case: whoever looks whether it is held holds it for that long.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(lock.parent)
     handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     end_s = time.monotonic() + max(wait_s, 2 * _POLL_S)
     try:
@@ -31,12 +32,14 @@ def held(lock: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         os.close(handle)
 
 
-def is_held(lock: Path) -> bool:
-    """Tell whether an installer works now; False too where one may not look."""
+def is_held(lock: Path) -> bool | None:
+    """Tell whether an installer works now; None where one may not look."""
     try:
         handle = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return None
     try:
         return not _taken(handle)
     finally:

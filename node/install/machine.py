@@ -58,7 +58,8 @@ class Standing(Outcome, frozen=True, kw_only=True):
     `delivers`: its last run brought something to a broker; `frames` and `beacons`: its camera and
     its access point ran when it last measured them. Each is None where it cannot be told.
     `busy`: an installer is at work or has to finish what one left half done, so all of this will
-    change. `platform` and `python` say which bundles are for this node.
+    change. `unfinished`: it is the latter, and nobody is at work; the next order, whichever it is,
+    settles that first. `platform` and `python` say which bundles are for this node.
     """
 
     active: bool | None = None
@@ -70,6 +71,7 @@ class Standing(Outcome, frozen=True, kw_only=True):
     python: str = ""
     counter: int = 0
     busy: bool = False
+    unfinished: bool = False
 
 
 def machine_at(root: Path) -> Machine:

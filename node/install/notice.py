@@ -30,6 +30,10 @@ class Notice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     soak_s: Seconds = 0.0
 
 
+class _Named(Struct):
+    id: Id
+
+
 class Report(Struct, frozen=True, kw_only=True):
     """What the node's installer answered to the notice `id`: its JSON, or why there is none.
 
@@ -63,6 +67,16 @@ def decode_notice(payload: bytes) -> Notice:
     if notice.do == "install" and not (notice.url and notice.release):
         raise InstallError("a notice to install names no release, or no URL")
     return notice
+
+
+def id_of(payload: bytes) -> str:
+    """Return the id of what was refused as a notice, so that who waits is told; empty without."""
+    if len(payload) > _BYTES_MAX:
+        return ""
+    try:
+        return msgspec.json.decode(payload, type=_Named).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
 
 
 def words_of(notice: Notice) -> list[str]:

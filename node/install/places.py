@@ -54,8 +54,3 @@ class Places(Struct, frozen=True):
     def settings(self) -> Path:
         """The node's settings, which a new release must be able to read."""
         return self.root / "etc/simpul/node.toml"
-
-
-def tag_of(file: Path) -> Path:
-    """Return where the ETag of what was downloaded to `file` is kept."""
-    return file.with_suffix(".etag")

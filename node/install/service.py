@@ -18,6 +18,7 @@ Timer = Literal["start", "confirm"]
 UNIT = "simpul-node.service"
 RESTART_MAX_S = 180.0  # more than the unit's own TimeoutStartSec and TimeoutStopSec
 TIMERS: dict[Timer, str] = {"start": "simpul-node-revert-start", "confirm": "simpul-node-revert"}
+AGAIN_S = 300.0
 _ASK_TIMEOUT_S = 60
 _PROPERTIES = (
     "LoadState",
@@ -61,7 +62,8 @@ class Service(Protocol):
     def arm(self, timer: Timer, program: Path, after_s: float) -> None:
         """Run `program install resume` after so many seconds, come what may. Raises ServiceError.
 
-        An earlier timer of that name is replaced.
+        And every few minutes from then on until it is disarmed: the first call may have failed. An
+        earlier timer of that name is replaced.
         """
 
     def disarm(self) -> None:
@@ -104,7 +106,8 @@ class Systemd:
         """Set a transient timer; it is gone after a reboot, which takes the release back itself."""
         _systemctl("stop", f"{TIMERS[timer]}.timer")
         command = [_program("systemd-run"), "--quiet", "--collect", f"--unit={TIMERS[timer]}"]
-        command += [f"--on-active={math.ceil(after_s)}", "--timer-property=AccuracySec=1s"]
+        command += [f"--on-active={math.ceil(after_s)}", f"--on-unit-inactive={AGAIN_S:g}"]
+        command += ["--timer-property=AccuracySec=1s"]
         done = _run([*command, str(program), "install", "resume"], _ASK_TIMEOUT_S)
         if done.returncode:
             raise ServiceError(f"no timer to take the release back: {done.stderr.strip()}")

@@ -1,17 +1,17 @@
 """Finishes or undoes what an installation was in the middle of, and lets the links follow."""
 
-import errno
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from node.install.durable import fsync_directory, point, remove_link
+from node.install.durable import fsync_directory, is_full, point, remove_link
 from node.install.errors import ServiceError
 from node.install.machine import Machine
 from node.install.places import Places
 from node.install.state import State, read_state, write_state
-from node.install.tree import set_aside, sweep
+from node.install.tree import releases_in, set_aside, sweep
 
 _log = logging.getLogger(__name__)
 
@@ -41,22 +41,33 @@ def settle(machine: Machine, *, booting: bool = False) -> State:
 def revert(machine: Machine, state: State, reason: str, *, booting: bool = False) -> State:
     """Go back to the confirmed release, or to none; return the record.
 
-    Works on a full disk too: then the record stays as it is, and the next call does all of this
+    Works on a full disk too: the links need no room, and what is taken back makes some for the
+    record. Where that is used up at once the record stays as it is, and the timer does all of this
     again. Raises InstallError, ServiceError.
     """
     _log.warning("release %s is taken back: %s", state.candidate[:16], reason)
-    _write(machine, msgspec.structs.replace(state, phase="reverting"))
-    follow(machine.places, state)
-    if not booting:
-        _run_again(machine, state)
+    recorded = _write(machine, msgspec.structs.replace(state, phase="reverting"))
+    if not recorded:
+        _make_room(machine.places)
+    changed = True
+    try:
+        changed = follow(machine.places, state)
+    finally:
+        # Also where writing failed: the link may be back all the same. But only once where the
+        # timer finds the disk full again and again.
+        if not booting and (changed or recorded):
+            _run_again(machine, state)
     done = State(
         confirmed=state.confirmed,
         previous=state.previous,
         counter=state.counter,
         outcome=f"{state.candidate[:16]} was taken back: {reason}"[:2000],
     )
-    if _write(machine, done):
+    try:
         collect(machine.places, done)
+    except OSError as error:
+        _log.error("%s: not removed: %s", error.filename or machine.places.releases, error.strerror)
+    if _write(machine, done):
         machine.service.disarm()
     return done
 
@@ -64,13 +75,15 @@ def revert(machine: Machine, state: State, reason: str, *, booting: bool = False
 def follow(places: Places, state: State) -> bool:
     """Let the links point at the confirmed release; tell whether the current one was another."""
     changed = False
-    for link in (places.confirmed, places.current):
-        target = f"releases/{state.confirmed}" if state.confirmed else ""
+    target = f"releases/{state.confirmed}" if state.confirmed else ""
+    both = (places.confirmed, places.current)
+    for link in both:
         if _target(link) == target:
             changed = False
             continue
         if target:
-            point(link, target)
+            there = (each for each in both if _target(each) == target)
+            point(link, target, like=next(there, None))
         else:
             remove_link(link)
         changed = True
@@ -80,10 +93,12 @@ def follow(places: Places, state: State) -> bool:
 def collect(places: Places, state: State) -> list[str]:
     """Remove every release but the confirmed, the previous and the candidate; return their names.
 
-    Set aside first: one that is half removed must not look complete.
+    What a link points at stays too: where the record was lost, it runs. Set aside first: one that
+    is half removed must not look complete.
     """
-    keep = {state.confirmed, state.previous, state.candidate}
-    gone = [each for each in places.releases.glob("[0-9a-f]*") if each.name not in keep]
+    linked = {Path(_target(link)).name for link in (places.confirmed, places.current)}
+    keep = {state.confirmed, state.previous, state.candidate, *linked}
+    gone = [each for each in releases_in(places) if each.name not in keep]
     for each in gone:
         set_aside(each)
     if gone:
@@ -107,11 +122,19 @@ def _write(machine: Machine, state: State) -> bool:
     try:
         write_state(machine.places.state, state)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if not is_full(error):
             raise
         _log.error("%s: disk full; reverting without the record", machine.places.state)
         return False
     return True
+
+
+def _make_room(places: Places) -> None:
+    """Give up what is only under way: that can be sent again."""
+    sweep(places)
+    with suppress(OSError):
+        for each in places.incoming.iterdir():
+            each.unlink()
 
 
 def _target(link: Path) -> str:

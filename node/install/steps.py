@@ -4,6 +4,7 @@ Every step is recorded before it is taken, so that it can be resumed or undone a
 power cut between any two of them. Callers hold the lock.
 """
 
+import logging
 import platform
 from pathlib import Path
 
@@ -19,13 +20,14 @@ from node.install.lock import is_held
 from node.install.machine import Machine, Outcome, Standing, Wishes
 from node.install.manifest import MANIFEST_NAME, release_hash
 from node.install.places import Places
-from node.install.service import RESTART_MAX_S, Service
+from node.install.service import AGAIN_S, RESTART_MAX_S, Service
 from node.install.settle import collect, follow, revert, settle
 from node.install.signatures import read_trust, verify
 from node.install.state import State, read_state, write_state
 from node.install.tree import broken_files, lay_tree, mend_tree
 
 _SLACK_S = 2.0
+_log = logging.getLogger(__name__)
 
 
 class Candidate(Struct, frozen=True):
@@ -57,8 +59,13 @@ def install(machine: Machine, file: Path, wishes: Wishes, *, expected: str = "")
     if release == state.confirmed:
         return _mended(machine, bundle, state)
     directory = lay_tree(bundle, machine.places)
-    check_settings(directory, machine.places)
-    return _try(machine, state, Candidate(release, bundle.manifest.counter), wishes)
+    try:
+        check_settings(directory, machine.places)
+        return _try(machine, state, Candidate(release, bundle.manifest.counter), wishes)
+    except (InstallError, ServiceError):
+        # Releases that were laid down for nothing would leave no room for a good one.
+        collect(machine.places, read_state(machine.places.state))
+        raise
 
 
 def at_hand(machine: Machine, release: str) -> Outcome | None:
@@ -79,10 +86,19 @@ def at_hand(machine: Machine, release: str) -> Outcome | None:
 def _check(machine: Machine, bundle: Bundle, release: str, state: State) -> None:
     verify(release, bundle.signatures, read_trust(machine.places.trust))
     check_machine(bundle.manifest)
-    if release != state.confirmed and bundle.manifest.counter < state.counter:
+    if release == state.confirmed:
+        return
+    number = bundle.manifest.counter
+    if number < state.counter:
         raise TrustError(
-            f"release {release[:16]} is number {bundle.manifest.counter}, and this node has had "
-            f"{state.counter}; refused. To go back: simpul-node install rollback"
+            f"release {release[:16]} is number {number}, and this node has had {state.counter}; "
+            "refused. To go back: simpul-node install rollback"
+        )
+    # Of two with one number neither is the newer one: they could be told to replace each other.
+    if number == state.counter and release != state.previous:
+        raise TrustError(
+            f"release {release[:16]}: this node has had another release of number {number}; "
+            "refused. Build it with a higher --counter"
         )
 
 
@@ -123,7 +139,13 @@ def confirm(machine: Machine, release: str) -> Outcome:
 def resume(machine: Machine, *, booting: bool = False) -> Outcome:
     """Finish or undo what was interrupted; take back what nobody confirmed in time."""
     before = read_state(machine.places.state)
-    state = settle(machine, booting=booting)
+    try:
+        state = settle(machine, booting=booting)
+    finally:
+        if booting:
+            _try_again_later(machine)
+    if before.phase == "idle" and not booting:
+        machine.service.disarm()  # it would call this for ever
     if state.phase == "trial":
         return _trial_outcome(machine, state)
     reverted = before.phase != "idle"
@@ -136,10 +158,23 @@ def resume(machine: Machine, *, booting: bool = False) -> Outcome:
     )
 
 
+def _try_again_later(machine: Machine) -> None:
+    """Set the timer where something is left half done at boot, such as on a full disk."""
+    state = read_state(machine.places.state)
+    if state.phase == "idle":
+        return
+    try:
+        machine.service.arm("confirm", keeper(machine.places, state), AGAIN_S)
+    except ServiceError as error:
+        _log.error("%s", error)
+
+
 def show(machine: Machine) -> Standing:
     """Say what runs, how, and what is awaited; changes nothing and needs no lock."""
     state = read_state(machine.places.state)
     trial = state.phase == "trial"
+    half_done = state.phase in {"flipping", "reverting"}
+    at_work = is_held(machine.places.lock)
     service = machine.service
     pulse = service.pulse() if service.exists() else None
     output = output_of(outbox_of(machine.places))
@@ -157,7 +192,8 @@ def show(machine: Machine) -> Standing:
         platform=platform.machine(),
         python=python_of(machine.places),
         counter=state.counter,
-        busy=state.phase in {"flipping", "reverting"} or is_held(machine.places.lock),
+        busy=half_done or bool(at_work),
+        unfinished=half_done and at_work is False,
     )
 
 
@@ -182,10 +218,15 @@ def _try(machine: Machine, state: State, candidate: Candidate, wishes: Wishes) -
     )
     service.arm("start", keeper(places, trial), window_s + _SLACK_S)
     try:
+        if state.confirmed:
+            # For the way back, while there is room: one in the read-only root of a card would have
+            # to be copied first, and a full disk takes no copy.
+            point(places.confirmed, f"releases/{state.confirmed}")
         write_state(places.state, trial)
     except OSError as error:
         service.disarm()
-        raise InstallError(f"{places.state}: {error.strerror}; nothing changed") from error
+        where = error.filename or places.state
+        raise InstallError(f"{where}: {error.strerror}; nothing changed") from error
     try:
         point(places.current, f"releases/{candidate.release}")
         reason = _start(service, watch)

@@ -3,19 +3,28 @@
 import errno
 import hashlib
 import os
+import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from node.install.bundle import Bundle, unpack_object
-from node.install.durable import fsync_directory, replace_file, write_new
+from node.install.durable import (
+    DIRECTORY_MODE,
+    fsync_directory,
+    make_directory,
+    replace_file,
+    write_new,
+)
 from node.install.errors import BundleError, InstallError
-from node.install.manifest import MANIFEST_NAME, File, decode_manifest, release_hash
+from node.install.manifest import MANIFEST_NAME, File, Manifest, decode_manifest, release_hash
 from node.install.places import Places
+from node.install.space import check_space
 
 _CHUNK_BYTES = 1 << 20
-_SPARE_BYTES = 16 * 2**20
 _PARTIAL = ".partial-"
+_RELEASE_NAME = re.compile("[0-9a-f]{64}")
 
 
 def lay_tree(bundle: Bundle, places: Places) -> Path:
@@ -33,17 +42,17 @@ def lay_tree(bundle: Bundle, places: Places) -> Path:
             return final
         set_aside(final)
         sweep(places)
-    places.releases.mkdir(parents=True, exist_ok=True)
+    make_directory(places.releases)
     at_hand = _at_hand(bundle, places, {each.sha256 for each in bundle.manifest.files})
     _check_space(bundle, at_hand, places)
     partial = places.releases / f"{_PARTIAL}{name}"
-    partial.mkdir(mode=0o755)
+    partial.mkdir()
     try:
         _fill(partial, bundle, at_hand)
         write_new(partial / MANIFEST_NAME, (bundle.manifest_text,), 0o644)
         for name_of_directory, _, _ in os.walk(partial, topdown=False):
             directory = Path(name_of_directory)
-            directory.chmod(0o755)
+            directory.chmod(DIRECTORY_MODE)
             fsync_directory(directory)
         partial.rename(final)
     except OSError as error:
@@ -65,14 +74,16 @@ def mend_tree(bundle: Bundle, places: Places) -> list[str]:
     release = places.releases / release_hash(bundle.manifest_text)
     try:
         if (broken := broken_files(release)) == [MANIFEST_NAME]:
-            release.mkdir(parents=True, exist_ok=True)
+            make_directory(release)
             replace_file(release / MANIFEST_NAME, bundle.manifest_text)
             broken += broken_files(release)
         entries = [each for each in bundle.manifest.files if each.path in broken]
         at_hand = _at_hand(bundle, places, {each.sha256 for each in entries})
+        for directory in _directories(release, bundle.manifest):
+            make_directory(directory)
+            directory.chmod(DIRECTORY_MODE)
         for each in entries:
             file = release / each.path
-            file.parent.mkdir(parents=True, exist_ok=True)
             beside = file.with_name(f".{file.name}.new")
             beside.unlink(missing_ok=True)
             _lay(beside, each, bundle, at_hand)
@@ -112,29 +123,55 @@ def _fsync_above(places: Places) -> None:
 def sweep(places: Places) -> None:
     """Remove what an interrupted installation left half unpacked."""
     for each in places.releases.glob(f"{_PARTIAL}*"):
-        shutil.rmtree(each)
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
 
 
 def broken_files(release: Path) -> list[str]:
-    """Return every file of an installed release that is not as its manifest says; reads all."""
+    """Return what of an installed release is not as its manifest says; reads every file.
+
+    That includes modes: the agent runs as a user of its own.
+    """
     try:
         text = (release / MANIFEST_NAME).read_bytes()
     except OSError:
         return [MANIFEST_NAME]
     if release_hash(text) != release.name:
         return [MANIFEST_NAME]
-    return [
-        each.path
-        for each in decode_manifest(text).files
-        if not _is_whole(release / each.path, each)
+    manifest = decode_manifest(text)
+    directories = [
+        str(each.relative_to(release))
+        for each in _directories(release, manifest)
+        if not _has_mode(each, DIRECTORY_MODE)
     ]
+    files = [each.path for each in manifest.files if not _is_whole(release / each.path, each)]
+    return directories + files
+
+
+def _directories(release: Path, manifest: Manifest) -> list[Path]:
+    """Return the folders that a release is made of, each after the one it lies in."""
+    found = {release}
+    for each in manifest.files:
+        found.update((release / each.path).parents[: each.path.count("/")])
+    return sorted(found)
+
+
+def _has_mode(path: Path, mode: int) -> bool:
+    try:
+        return stat.S_IMODE(path.lstat().st_mode) == mode
+    except OSError:
+        return False
 
 
 def _is_whole(file: Path, entry: File) -> bool:
     if entry.link:
         return file.is_symlink() and str(file.readlink()) == entry.link
     try:
-        return not file.is_symlink() and _sha256(file) == entry.sha256
+        return (
+            not file.is_symlink() and _has_mode(file, entry.mode) and _sha256(file) == entry.sha256
+        )
     except OSError:
         return False
 
@@ -188,25 +225,24 @@ def _at_hand(bundle: Bundle, places: Places, wanted: set[str]) -> dict[str, Path
     return found
 
 
-def installed(places: Places) -> list[Path]:
-    """Return the releases that are complete on this node."""
+def releases_in(places: Places) -> list[Path]:
+    """Return the folders that are releases by their name; what else lies there is not ours."""
     return sorted(
         each
         for each in places.releases.glob("*")
-        if not each.name.startswith(".") and (each / MANIFEST_NAME).is_file()
+        if _RELEASE_NAME.fullmatch(each.name) and each.is_dir() and not each.is_symlink()
     )
 
 
+def installed(places: Places) -> list[Path]:
+    """Return the releases that are complete on this node."""
+    return [each for each in releases_in(places) if (each / MANIFEST_NAME).is_file()]
+
+
 def _check_space(bundle: Bundle, at_hand: Mapping[str, Path], places: Places) -> None:
-    block = os.statvfs(places.releases)
-    free_bytes = block.f_bavail * block.f_frsize
+    block_bytes = os.statvfs(places.releases).f_frsize
     new = [each for each in bundle.manifest.files if each.sha256 not in at_hand]
-    needed_bytes = sum(each.size_bytes + block.f_frsize for each in new) + _SPARE_BYTES
-    if needed_bytes > free_bytes:
-        raise InstallError(
-            f"{places.releases}: {free_bytes >> 20} MiB free, {needed_bytes >> 20} MiB needed; "
-            "remove old releases"
-        )
+    check_space(places.releases, sum(each.size_bytes + block_bytes for each in new))
 
 
 def _sha256(file: Path) -> str:

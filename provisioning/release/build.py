@@ -133,11 +133,20 @@ def version_of(source: Path) -> str:
 
 def counter_of(source: Path) -> int:
     """Return how many commits led to this tree: it only ever rises. Raises BuildError."""
-    command = ["git", "-C", str(source), "rev-list", "--count", "HEAD"]
+    if _git(source, "rev-parse", "--is-shallow-repository") == "true":
+        raise BuildError(
+            f"{source}: a shallow clone, in which git counts too few commits; name a --counter, or "
+            "fetch the rest: git fetch --unshallow"
+        )
+    return int(_git(source, "rev-list", "--count", "HEAD"))
+
+
+def _git(source: Path, *words: str) -> str:
+    command = ["git", "-C", str(source), *words]
     try:
         done = subprocess.run(
             command, check=True, capture_output=True, text=True, timeout=_GIT_TIMEOUT_S
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise BuildError(f"{source}: git counts no commits here; name a --counter") from error
-    return int(done.stdout)
+    return done.stdout.strip()

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from services.waiting import until
 
+from node.install import service
 from node.install.health import output_of
+from node.install.service import Systemd
 
 UNIT = "simpul-node.service"
 HOME = Path("/opt/simpul")
@@ -114,6 +116,20 @@ def test_a_silent_controller_is_a_failure() -> None:
     until(lambda: current() == before, "the timer", seconds=240)
     until(lambda: shown("ActiveState") == "active" and running() == before, "it", seconds=240)
     assert "nobody confirmed it in time" in simpul_node("status")[1]["message"]
+
+
+def test_a_timer_whose_call_fails_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, program = tmp_path / "calls", tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho $* >> {calls}\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(service, "AGAIN_S", 1.0)
+    timer = Systemd()
+    timer.arm("confirm", program, 1)
+    until(lambda: calls.exists() and calls.read_text().count("install resume") > 2, "it")
+    timer.disarm()
+    assert shown("ActiveState", "simpul-node-revert.timer") == "inactive"
 
 
 def test_a_killed_installer_leaves_nothing_unproven_at_the_next_boot() -> None:

@@ -1,23 +1,24 @@
 """`simpul-node install` as callers see it: exit status, JSON, words, and nothing left behind."""
 
+import itertools
 import json
+import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 from services.http_files import serving
-from services.install_node import ALONE, AWAIT, Node
-from services.releases import SITE, small_bundle
+from services.http_scripts import answering, asked_from, ranges_of
+from services.install_node import ALONE, Node
+from services.releases import small_bundle
 
-from node.install import tree
-from node.install.errors import InstallError
+from node.install.bundle import read_bundle
 from node.install.lock import held
-from node.install.state import read_state, write_state
-from node.install.steps import install, resume, show
+from node.install.manifest import release_hash
+from node.install.steps import install, show
 from node.install.tree import broken_files
 
 
@@ -94,6 +95,38 @@ def test_a_damaged_download_is_not_resumed(node: Node) -> None:
         assert simpul_node(node, url)[0] == 0
 
 
+def test_what_was_put_together_of_two_files_is_fetched_whole_before_it_is_refused(
+    node: Node,
+) -> None:
+    """A server that answers ranges, whatever the file was before."""
+    contents = [node.bundle(number).read_bytes() for number in (1, 2)]
+    newer = release_hash(read_bundle(node.bundle(2)).manifest_text)
+    turns = itertools.count()
+
+    def careless(send: Callable[[bytes], None], request: bytes) -> None:
+        turn = next(turns)
+        ranges_of(contents[turn > 0], send, request, ETag='"1"')(400 if turn == 0 else None)
+
+    with answering(careless) as server:
+        code, said, _ = simpul_node(node, server.url, "--confirm-within=0", "--soak=0")
+    assert (code, said["status"], said["release"]) == (0, "installed", newer)
+    assert [asked_from(each) for each in server.requests] == [None, 400, None]
+
+
+def test_what_was_sent_does_not_stay_also_where_it_is_of_no_use(node: Node) -> None:
+    bundle = node.bundle(1)
+    release = install(node.machine, bundle, ALONE).release
+    incoming = node.places.incoming
+    incoming.mkdir()
+    sent = str(shutil.copy(bundle, incoming))
+    assert simpul_node(node, sent, f"--expect={release}")[1]["status"] == "current"
+    assert not list(incoming.iterdir())
+    shutil.copy(bundle, incoming)
+    with held(node.places.lock):
+        assert simpul_node(node, f"file://{sent}")[1]["status"] == "busy"
+    assert not list(incoming.iterdir())
+
+
 def test_what_cannot_be_done_is_told_from_what_is_refused(node: Node, tmp_path: Path) -> None:
     code, said, _ = simpul_node(node, str(tmp_path / "no.bundle"))
     assert (code, said["status"]) == (1, "failed")
@@ -146,69 +179,6 @@ def test_the_installer_does_not_carry_the_agent(tmp_path: Path) -> None:
     modules = loaded_by(f"from node.__main__ import main; main({words!r})")
     assert "node.install.steps" in modules
     assert not modules & {"node.agent", "paho", "urllib.request", "importlib.metadata"}
-
-
-@pytest.fixture
-def few_files(tmp_path: Path) -> Iterator[Path]:
-    """Mount a tmpfs with room for few files; needs root."""
-    disk = tmp_path / "root/opt"
-    disk.mkdir(parents=True)
-    options = "size=1m,nr_inodes=40"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)], check=True)
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
-def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
-    few_files: Path, node: Node
-) -> None:
-    with pytest.raises(InstallError, match=r"\d+ MiB free, \d+ MiB needed; remove old releases"):
-        install(node.machine, node.bundle(1), ALONE)
-    assert not list(few_files.rglob("*.py"))
-
-
-def test_a_disk_that_fills_up_meanwhile_leaves_what_ran(
-    few_files: Path, node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert few_files.is_mount()
-    monkeypatch.setattr(tree, "_SPARE_BYTES", 0)
-    first = install(node.machine, node.bundle(1), ALONE)
-    many = {f"{SITE}/node/{number}.py": b"x" for number in range(60)}
-    many["bin/simpul-node"] = b"#!/bin/sh\n"
-    large = small_bundle(node.bundles, many, counter=2, signers=node.signers.keys)
-    with pytest.raises(InstallError, match="No space left on device; nothing changed"):
-        install(node.machine, large, ALONE)
-    assert node.running() == first.release
-    assert not list(node.places.releases.glob(".*"))
-    assert install(node.machine, node.bundle(3), ALONE).status == "installed"
-
-
-def test_a_full_disk_does_not_keep_a_bad_release(
-    few_files: Path, node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tree, "_SPARE_BYTES", 0)
-    first = install(node.machine, node.bundle(1), ALONE)
-    install(node.machine, node.bundle(2), AWAIT)
-    state = read_state(node.places.state)
-    write_state(node.places.state, msgspec.structs.replace(state, deadline_s=0.0))
-    filler = fill(few_files)
-    resume(node.machine)
-    assert node.running() == first.release
-    assert node.service.started[-1] == first.release
-    filler.unlink()
-    assert resume(node.machine).confirmed == first.release
-    assert read_state(node.places.state).phase == "idle"
-
-
-def fill(disk: Path) -> Path:
-    """Write until nothing more can be written; return the file."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size_bytes in (65_536, 1):
-            with pytest.raises(OSError, match="No space left"):  # noqa: PT012 - whichever is last
-                while True:
-                    file.write(bytes(size_bytes))
-    return filler
 
 
 def test_who_asks_meanwhile_is_told_that_an_installer_is_at_work(node: Node) -> None:

@@ -12,7 +12,8 @@ from services.ports import free_port, wait_for_port
 
 from node.install import download
 from node.install.errors import FetchError
-from node.install.fetch import discard, fetch
+from node.install.fetch import fetch
+from node.install.incoming import Fetched, discard
 
 CONTENT = os.urandom(700_000)
 
@@ -36,7 +37,7 @@ def linked(server: int, *limits: int) -> BreakingLink:
 
 
 def test_a_whole_download(server: int, tmp_path: Path) -> None:
-    file = fetch(f"http://127.0.0.1:{server}/a.bundle", tmp_path / "incoming")
+    file = fetch(f"http://127.0.0.1:{server}/a.bundle", tmp_path / "incoming").file
     assert file.read_bytes() == CONTENT
     assert file.parent == tmp_path / "incoming"
 
@@ -44,7 +45,7 @@ def test_a_whole_download(server: int, tmp_path: Path) -> None:
 def test_a_breaking_link_is_resumed_and_sends_nothing_twice(server: int, tmp_path: Path) -> None:
     link = linked(server, 100_000, 1_000, 300_000)
     try:
-        file = fetch(f"http://127.0.0.1:{link.port}/a.bundle", tmp_path / "incoming")
+        file = fetch(f"http://127.0.0.1:{link.port}/a.bundle", tmp_path / "incoming").file
     finally:
         link.close()
     assert file.read_bytes() == CONTENT
@@ -61,7 +62,7 @@ def test_what_an_earlier_call_fetched_is_kept(server: int, tmp_path: Path) -> No
         with pytest.raises(FetchError, match="try again, it will be resumed"):
             fetch(url, tmp_path / "incoming")
         before_bytes = link.passed_bytes
-        assert fetch(url, tmp_path / "incoming").read_bytes() == CONTENT
+        assert fetch(url, tmp_path / "incoming").file.read_bytes() == CONTENT
     finally:
         link.close()
     assert link.passed_bytes - before_bytes < len(CONTENT) - 190_000
@@ -84,7 +85,7 @@ def test_only_one_download_is_kept(server: int, tmp_path: Path) -> None:
     (tmp_path / "served/b.bundle").write_bytes(b"b")
     incoming = tmp_path / "incoming"
     fetch(f"http://127.0.0.1:{server}/a.bundle", incoming)
-    file = fetch(f"http://127.0.0.1:{server}/b.bundle", incoming)
+    file = fetch(f"http://127.0.0.1:{server}/b.bundle", incoming).file
     assert [each for each in incoming.iterdir() if each.suffix == ".bundle"] == [file]
     discard(file, incoming)
     assert not list(incoming.iterdir())
@@ -94,7 +95,7 @@ def test_a_local_file_stays_where_it_is(tmp_path: Path) -> None:
     file = tmp_path / "a.bundle"
     file.write_bytes(b"a")
     for source in (str(file), f"file://{file}"):
-        assert fetch(source, tmp_path / "incoming") == file
+        assert fetch(source, tmp_path / "incoming") == Fetched(file)
     discard(file, tmp_path / "incoming")
     assert file.exists()
 
@@ -114,7 +115,7 @@ def test_https_is_checked_against_the_fleet_authority(tmp_path: Path) -> None:
         wait_for_port(port)
         with pytest.raises(FetchError, match="certificate verify failed"):
             fetch(url, tmp_path / "incoming")
-        file = fetch(url, tmp_path / "incoming", ca=tmp_path / "fleet.pem")
+        file = fetch(url, tmp_path / "incoming", ca=tmp_path / "fleet.pem").file
     finally:
         server.kill()
         server.wait()

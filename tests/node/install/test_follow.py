@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import msgspec
+import pytest
+from services.loop_cards import needs_loop
+from services.small_disk import fill, mounted
 from services.waiting import until
 
 from node.install.follow import Follower
@@ -19,21 +22,26 @@ echo installed
 """
 
 
-def test_how_it_stands_is_told_amid_an_installation(tmp_path: Path) -> None:
-    program = tmp_path / "current/bin/simpul-node"
+def follower_in(home: Path) -> Follower:
+    """Return a follower of a node whose installer is the one above."""
+    program = home / "current/bin/simpul-node"
     program.parent.mkdir(parents=True)
     program.write_text(INSTALLER)
     program.chmod(0o755)
-    follower = Follower(
-        "n0", Uplink(brokers=("mqtt://127.0.0.1",)), lambda: MemoryLink(MemoryBroker()), tmp_path
+    return Follower(
+        "n0", Uplink(brokers=("mqtt://127.0.0.1",)), lambda: MemoryLink(MemoryBroker()), home
     )
+
+
+def test_how_it_stands_is_told_amid_an_installation(tmp_path: Path) -> None:
+    follower = follower_in(tmp_path)
     install = Notice(id="1" * 16, do="install", url="https://h/x", release=RELEASE)
     follower._take(msgspec.json.encode(install))
     follower._take(msgspec.json.encode(Notice(id="2" * 16, do="status")))
     until(lambda: len(follower._reports) == 1, "the status")
     another = Notice(id="3" * 16, do="rollback", release=RELEASE)
     follower._take(msgspec.json.encode(another))
-    program.with_name("simpul-node.go").touch()
+    (tmp_path / "current/bin/simpul-node.go").touch()
     until(lambda: len(follower._reports) == 3, "the installation")
     said = [(each.id[0], each.said, each.problem) for each in follower._reports]
     assert said == [
@@ -45,3 +53,42 @@ def test_how_it_stands_is_told_amid_an_installation(tmp_path: Path) -> None:
     follower._take(msgspec.json.encode(msgspec.structs.replace(another, id="4" * 16)))
     until(lambda: len(follower._reports) == 4, "the next")
     assert follower._reports[3].said == "installed"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"confirm_within_s": 1e9}, "confirm_within_s"),
+        ({"do": "reboot"}, "do"),
+        ({"url": ""}, "names no release, or no URL"),
+        ({"later": 1}, "later"),
+    ],
+)
+def test_a_notice_that_is_refused_is_answered(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    follower = follower_in(tmp_path)
+    notice = msgspec.to_builtins(
+        Notice(id="1" * 16, do="install", url="https://h/x", release=RELEASE)
+    )
+    follower._take(msgspec.json.encode(notice | change))
+    (report,) = follower._reports
+    assert (report.id, report.said) == ("1" * 16, "")
+    assert report.problem.startswith("notice refused: ")
+    assert words in report.problem
+    for payload in (b"{", b'{"id": "../x"}', msgspec.json.encode(notice | {"url": "x" * 20_000})):
+        follower._take(payload)
+    assert len(follower._reports) == 1
+
+
+@needs_loop
+def test_a_full_disk_is_told_and_how_the_node_stands_too(tmp_path: Path) -> None:
+    with mounted("-t", "tmpfs", "-o", "size=1m", "tmpfs", at=tmp_path / "home") as home:
+        follower = follower_in(home)
+        fill(home)
+        follower._take(msgspec.json.encode(Notice(id="1" * 16, do="status")))
+        until(lambda: len(follower._reports) == 1, "the status")
+        assert follower._reports[0].said == "busy"
+        rollback = Notice(id="2" * 16, do="rollback", release=RELEASE)
+        follower._take(msgspec.json.encode(rollback))
+        assert "No space left on device" in follower._reports[1].problem

@@ -1,6 +1,9 @@
 """A release is kept only when it proved itself; else the one before runs again, by itself."""
 
+import os
 import shutil
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -8,7 +11,15 @@ import pytest
 from services.install_node import ALONE, AWAIT, GOOD, Node
 from services.releases import SITE, Signers, small_bundle
 
-from node.install.errors import BundleError, BusyError, InstallError, TrustError, UnfitError
+from node.install.errors import (
+    BundleError,
+    BusyError,
+    InstallError,
+    ServiceError,
+    TrustError,
+    UnfitError,
+)
+from node.install.lock import held
 from node.install.manifest import MANIFEST_NAME
 from node.install.settle import settle
 from node.install.state import read_state, write_state
@@ -184,6 +195,99 @@ def test_settings_that_the_new_release_refuses(node: Node) -> None:
     assert node.service.started == [first.release]
 
 
+def test_releases_that_are_refused_do_not_pile_up(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = install(node.machine, node.bundle(1), ALONE)
+    for number in (2, 3):
+        with pytest.raises(UnfitError):
+            install(node.machine, node.bundle(number, check="exit 2"), ALONE)
+        assert hashes(node) == {first.release}
+
+    def unarmed(*_: object) -> None:
+        raise ServiceError("no timer")
+
+    monkeypatch.setattr(type(node.service), "arm", unarmed)
+    with pytest.raises(ServiceError):
+        install(node.machine, node.bundle(4), ALONE)
+    assert hashes(node) == {first.release}
+    # Where the record was lost, what runs is no refused release.
+    node.places.state.unlink()
+    with pytest.raises(UnfitError):
+        install(node.machine, node.bundle(5, check="exit 2"), ALONE)
+    assert hashes(node) == {first.release}
+
+
+def test_another_release_of_the_same_number_is_refused(node: Node) -> None:
+    one, two = node.bundle(1), node.bundle(2).rename(node.bundles / "two")
+    for bundle in (one, two):
+        install(node.machine, bundle, ALONE)
+    twin = node.bundle(2, f"{GOOD} ")
+    with pytest.raises(TrustError, match="has had another release of number 2; refused"):
+        install(node.machine, twin, ALONE)
+    # What was there before is no other one, whichever of the two runs.
+    back = rollback(node.machine, ALONE).release
+    with pytest.raises(TrustError, match="another release of number 2"):
+        install(node.machine, twin, ALONE)
+    assert not install(node.machine, one, ALONE).changed
+    assert node.running() == back
+    assert install(node.machine, two, ALONE).status == "installed"
+    # One that never proved itself took no number.
+    assert install(node.machine, node.bundle(3, "exit 3"), ALONE).status == "reverted"
+    assert install(node.machine, node.bundle(3), ALONE).status == "installed"
+
+
+def test_what_else_lies_among_the_releases_is_left_alone(node: Node) -> None:
+    install(node.machine, node.bundle(1), ALONE)
+    strays = [node.places.releases / name for name in ("backup.tar", "notes", "a" * 64)]
+    for stray in strays:
+        stray.write_text("mine")
+    partial = node.places.releases / ".partial-file"
+    partial.write_text("")
+    kept = [install(node.machine, node.bundle(number), ALONE).release for number in (2, 3)]
+    assert resume(node.machine).status == "idle"
+    assert hashes(node) == {*kept}
+    assert all(stray.read_text() == "mine" for stray in strays)
+    assert not partial.exists()
+
+
+def modes(node: Node) -> set[int]:
+    """Return the modes of the installer's folders."""
+    home = node.places.home
+    folders = [home, *(each for each in node.places.releases.rglob("*") if each.is_dir())]
+    return {stat.S_IMODE(each.stat().st_mode) for each in [*folders, node.places.releases]}
+
+
+@pytest.fixture
+def strict_umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("strict_umask")
+def test_whatever_the_umask_the_agent_may_read_its_release(node: Node) -> None:
+    bundle = node.bundle(1)
+    with held(node.places.lock):
+        install(node.machine, bundle, ALONE)
+    assert modes(node) == {0o755}
+    shutil.rmtree(node.places.current.resolve())
+    assert install(node.machine, bundle, ALONE).changed
+    assert modes(node) == {0o755}
+
+
+@pytest.mark.parametrize(("path", "mode"), [("bin/simpul-node", 0o644), ("bin", 0o700)])
+def test_a_wrong_mode_is_damage_and_is_mended(node: Node, path: str, mode: int) -> None:
+    bundle = node.bundle(1)
+    install(node.machine, bundle, ALONE)
+    release = node.places.current.resolve()
+    (release / path).chmod(mode)
+    assert path in broken_files(release)
+    assert install(node.machine, bundle, ALONE).changed
+    assert stat.S_IMODE((release / path).stat().st_mode) == 0o755
+    assert not broken_files(release)
+
+
 def test_another_release_waits_for_the_trial(node: Node) -> None:
     install(node.machine, node.bundle(1), ALONE)
     install(node.machine, node.bundle(2), AWAIT)
@@ -288,6 +392,15 @@ def test_what_a_killed_installer_left_half_done_is_told(node: Node) -> None:
     write_state(
         node.places.state, msgspec.structs.replace(state, phase="flipping", candidate="a" * 64)
     )
-    assert show(node.machine).busy
+    assert (show(node.machine).busy, show(node.machine).unfinished) == (True, True)
+    with held(node.places.lock):  # somebody is at work on it
+        assert (show(node.machine).busy, show(node.machine).unfinished) == (True, False)
     resume(node.machine)
-    assert not show(node.machine).busy
+    assert (show(node.machine).busy, show(node.machine).unfinished) == (False, False)
+
+
+def test_a_timer_that_finds_nothing_to_do_ends_itself(node: Node) -> None:
+    install(node.machine, node.bundle(1), ALONE)
+    node.service.arm("start", node.places.current, 1.0)  # as one that a killed installer left
+    resume(node.machine)
+    assert not node.service.armed

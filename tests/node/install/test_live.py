@@ -113,7 +113,7 @@ def card(tree: Path, disk: Path) -> Path:
     ("words", "count"),
     [
         pytest.param(SOME, 4, id="some"),
-        pytest.param("releases", 9, id="all"),
+        pytest.param("releases", 10, id="all"),
     ],
 )
 def test_releases_under_systemd(tmp_path: Path, words: str, count: int) -> None:
