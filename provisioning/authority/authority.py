@@ -110,6 +110,9 @@ class Authority:
         Without a serial the node's keys are forgotten as well: a stolen box cannot be enrolled
         again. It takes effect where the lists of `publish` are installed.
         """
+        # First: nothing more is signed for it, and of what was signed until then nothing is left out.
+        if not serial and self.register.host_keys(subject):
+            self.register.forget_host_keys(subject)
         with self.register.transaction() as db:
             cursor = db.execute(
                 "UPDATE certificate SET revoked_at = ?, revoked_by = ?"
@@ -117,8 +120,6 @@ class Authority:
                 (now_text(), self.register.who, subject, serial, serial),
             )
             db.execute("DELETE FROM token WHERE node = ? AND used_at IS NULL", (subject,))
-        if not serial and self.register.host_keys(subject):
-            self.register.forget_host_keys(subject)
         return cursor.rowcount
 
     def publish(self, passphrase: bytes) -> dict[str, bytes]:

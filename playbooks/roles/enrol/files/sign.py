@@ -29,7 +29,7 @@ def main() -> int:
         authority = Authority(options.directory, Register(options.register))
         signer = authority.unlock(read_passphrase(options.passphrase_file), "mqtt", "ssh-host")
         request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
-        papers = sign(authority, signer, node, request, flashed=False)
+        papers = sign(authority, signer, node, request, flashed=_waits(authority, node))
         # Whoever runs the playbook vouches for the connection; from here on the key is known.
         key = " ".join(request.ssh_host_key.split()[:2])
         if not request.token:  # the node that runs: a spare card that waits for it goes on waiting
@@ -41,6 +41,15 @@ def main() -> int:
         sys.exit(f"{node.name}: answers what no node answers: {error}")
     sys.stdout.write(papers.decode())
     return 0
+
+
+def _waits(authority: Authority, node: Node) -> bool:
+    """Tell whether nothing runs by the node's name, and a card was flashed that shall.
+
+    Such a card brings its token; without one it is somebody else, as a box that was stolen.
+    """
+    states = {*authority.register.host_keys(node.name).values()}
+    return bool(states) and not states & {"confirmed", "renewed"}
 
 
 if __name__ == "__main__":
