@@ -19,7 +19,7 @@ class Signer:
     """
 
     def __init__(self, register: Register, keys: dict[Kind, tuple[Generation, SigningKey]]) -> None:
-        """Take the newest generation of each kind with its private key."""
+        """Take a generation of each kind with its private key."""
         self._register = register
         self._keys = keys
 

@@ -34,11 +34,20 @@ def asked(tmp_path: Path) -> bytes:
     return json.dumps({**request, "ssh_host_key": (tmp_path / "host.pub").read_text()}).encode()
 
 
+def publish(authority: Authority) -> None:
+    """Write what broker and stations are told to believe."""
+    folder = authority.directory.with_name("published")
+    folder.mkdir(exist_ok=True)
+    (folder / "mqtt-ca.pem").write_bytes(authority.bundle("mqtt"))
+    (folder / "ssh-known-hosts").write_bytes(authority.known_hosts())
+
+
 def signed(folder: Path, passphrase: bytes, asked: bytes) -> subprocess.CompletedProcess[bytes]:
     """Have the request signed as the role `enrol` does."""
     (folder / "passphrase").write_bytes(passphrase)
     (folder / "passphrase").chmod(0o600)
-    line = [sys.executable, PROGRAM, NODE.name]
+    publish(Authority(folder / "authority", Register(folder / "register.db")))
+    line = [sys.executable, PROGRAM, NODE.name, "--published=published"]
     files = ("--directory=authority", "--register=register.db", "--passphrase-file=passphrase")
     return subprocess.run(
         [*line, *files],
@@ -109,8 +118,9 @@ def test_a_revocation_amid_the_signing_counts(
 
     monkeypatch.setattr(place, amid, revoked_first)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(asked)))
-    files = (authority.directory, authority.register.file, tmp_path / "passphrase")
-    options = ("--directory", "--register", "--passphrase-file")
+    places = ("authority", "register.db", "passphrase", "published")
+    files = [tmp_path / name for name in places]
+    options = ("--directory", "--register", "--passphrase-file", "--published")
     words = [f"{option}={file}" for option, file in zip(options, files, strict=True)]
     monkeypatch.setattr(sys, "argv", ["sign.py", NODE.name, *words])
     with pytest.raises(SystemExit, match="pasar-horas: was revoked"):
