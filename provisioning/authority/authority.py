@@ -112,7 +112,7 @@ class Authority:
         Without a serial the node's keys are forgotten as well: a stolen box cannot be enrolled
         again. It takes effect where the lists of `publish` are installed.
         """
-        # First: nothing more is signed for it, and of what was signed until then nothing is left out.
+        # First: nothing more is signed for it then, and all that was signed is taken back below.
         if not serial and self.register.host_keys(subject):
             self.register.forget_host_keys(subject)
         with self.register.transaction() as db:

@@ -100,11 +100,12 @@ def test_everything_that_is_kept_of_a_node_is_forgotten(broker: Mosquitto, tmp_p
 
 
 def test_who_would_fill_the_memory_is_put_out_and_the_others_go_on(tmp_path: Path) -> None:
-    conf = (ROLE / "templates/simpul.conf.j2").read_text().splitlines()
-    limit = [render(line, mosquitto_memory_bytes_max=8_000_000) for line in conf if "memory" in line]
+    lines = (ROLE / "templates/simpul.conf.j2").read_text().splitlines()
+    (line,) = [line for line in lines if "memory" in line]
+    limit = render(line, mosquitto_memory_bytes_max=8_000_000)
     big = tmp_path / "big"
     big.write_bytes(bytes(1_000_000))
-    with Mosquitto(tmp_path / "broker", options=(*limit, "allow_anonymous true")) as broker:
+    with Mosquitto(tmp_path / "broker", options=(limit,)) as broker:
         said = [
             client("mosquitto_pub", broker, NODE, "-q", "1", "-r", "-f", str(big), "-t", f"t/{at}")
             for at in range(12)

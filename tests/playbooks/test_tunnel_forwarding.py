@@ -20,9 +20,9 @@ pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("nft"), reason="needs root and nftables"
 )
 # RFC 4861, 4.2 and 4.6.2: a router for half an hour, and the network's prefix.
-_ANNOUNCEMENT = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + struct.pack(
-    "!BBBBIII16s", 3, 4, 64, 0xC0, 86400, 14400, 0, socket.inet_pton(socket.AF_INET6, "2001:db8:1::")
-)  # fmt: skip
+_PREFIX = socket.inet_pton(socket.AF_INET6, "2001:db8:1::")
+_ANNOUNCEMENT = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
+_ANNOUNCEMENT += struct.pack("!BBBBIII16s", 3, 4, 64, 0xC0, 86400, 14400, 0, _PREFIX)
 _ANNOUNCE = f"""
 import socket
 out = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)

@@ -1,4 +1,4 @@
-"""Only a broker that refuses is a broker that refuses: verify.yml's own questions, and their answers.
+"""A broker that keeps strangers out is told from none at all: the questions of verify.yml.
 
 The tasks are those of the playbook, played on this machine.
 """
