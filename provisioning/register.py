@@ -55,6 +55,10 @@ class RegisterError(SimpulError, OSError):
     """The register cannot be opened, read or written."""
 
 
+class RevokedError(SimpulError, PermissionError):
+    """The node was revoked: nothing is certified or believed before a card is flashed for it."""
+
+
 class Card(Struct, frozen=True, kw_only=True):
     """A card that was written: where, from which image, with which keys (by fingerprint)."""
 
@@ -135,8 +139,10 @@ class Register:
             )
 
     def record_host_key(self, node: str, public_key: str, state: KeyState) -> None:
-        """Note an SSH host key of `node`."""
+        """Note an SSH host key of `node`. Raises RevokedError for one that it is to be known by."""
         with self.transaction() as db:
+            if state == "confirmed":
+                refuse_revoked(db, node)
             db.execute(
                 "INSERT INTO host_key(at, who, node, public_key, state) VALUES (?,?,?,?,?)",
                 (now_text(), self.who, node, public_key, state),
@@ -159,16 +165,6 @@ class Register:
     def forget_host_keys(self, node: str) -> None:
         """Believe no key of `node` any more, so that only a card flashed anew is enrolled."""
         self.record_host_key(node, "", "revoked")
-
-    def is_revoked(self, node: str) -> bool:
-        """Tell whether the keys of `node` were forgotten and no card was flashed for it since."""
-        with self.reading() as db:
-            last = db.execute(
-                "SELECT state FROM host_key WHERE node = ? AND state IN"
-                " ('flashed', 'confirmed', 'revoked') ORDER BY id DESC LIMIT 1",
-                (node,),
-            ).fetchone()
-        return last is not None and last["state"] == "revoked"
 
     def record_view(self, node: str, still_sha256: str) -> None:
         """Note that somebody looked at a still of `node`, and that it shows what it should."""
@@ -208,6 +204,24 @@ class Register:
             writer.writeheader()
             writer.writerows(rows)
         return text.getvalue()
+
+
+def refuse_revoked(db: sqlite3.Connection, node: str) -> None:
+    """Raise RevokedError when the keys of `node` were forgotten and no card was flashed since.
+
+    `db` is the transaction that notes what the node gets: a colleague's revocation comes before it
+    or after it, and counts either way.
+    """
+    last = db.execute(
+        "SELECT state FROM host_key WHERE node = ? AND state IN"
+        " ('flashed', 'confirmed', 'revoked') ORDER BY id DESC LIMIT 1",
+        (node,),
+    ).fetchone()
+    if last is not None and last["state"] == "revoked":
+        raise RevokedError(
+            f"{node}: was revoked; flash its card again, or write it a new seed:"
+            f" simpul flash {node}, simpul seed {node}"
+        )
 
 
 def now_text() -> str:

@@ -2,7 +2,8 @@
 
 Signing keys lie in a private folder, encrypted by the passphrase; everything public, and what was
 issued, stands in the register. The newest generation of a kind signs; every generation that is
-not retired is trusted, so that a rotation overlaps.
+not retired is trusted, so that a rotation overlaps. Only a broker is signed by the oldest that is
+trusted: nodes that have not heard of the newest believe it as well.
 """
 
 import sqlite3
@@ -93,14 +94,15 @@ class Authority:
             )
         return old
 
-    def unlock(self, passphrase: bytes, *kinds: Kind) -> Signer:
+    def unlock(self, passphrase: bytes, *kinds: Kind, oldest: bool = False) -> Signer:
         """Return the signer of the newest generations, of all kinds or of those named.
 
-        Opening a key takes tenths of a second by design. Raises PassphraseError, AuthorityError.
+        With `oldest` that of the oldest which are still trusted, for a broker. Opening a key takes
+        tenths of a second by design. Raises PassphraseError, AuthorityError.
         """
         keys = {}
         for kind in kinds or KINDS:
-            generation = self.trusted(kind)[-1]
+            generation = self.trusted(kind)[0 if oldest else -1]
             keys[kind] = (generation, self._unlock(generation, passphrase))
         return Signer(self.register, keys)
 
@@ -110,6 +112,9 @@ class Authority:
         Without a serial the node's keys are forgotten as well: a stolen box cannot be enrolled
         again. It takes effect where the lists of `publish` are installed.
         """
+        # First: nothing more is signed for it then, and all that was signed is taken back below.
+        if not serial and self.register.host_keys(subject):
+            self.register.forget_host_keys(subject)
         with self.register.transaction() as db:
             cursor = db.execute(
                 "UPDATE certificate SET revoked_at = ?, revoked_by = ?"
@@ -117,8 +122,6 @@ class Authority:
                 (now_text(), self.register.who, subject, serial, serial),
             )
             db.execute("DELETE FROM token WHERE node = ? AND used_at IS NULL", (subject,))
-        if not serial and self.register.host_keys(subject):
-            self.register.forget_host_keys(subject)
         return cursor.rowcount
 
     def publish(self, passphrase: bytes) -> dict[str, bytes]:

@@ -9,14 +9,17 @@ from cryptography.x509 import Certificate, load_pem_x509_certificate
 from provisioning.authority import ssh, x509
 from provisioning.authority.errors import AuthorityError
 from provisioning.authority.keys import Generation, Kind, SigningKey
-from provisioning.register import Register, as_text, now_text
+from provisioning.register import Register, as_text, now_text, refuse_revoked
 
 
 class Signer:
-    """The unlocked authority: signs, and notes in the register what it signed before giving it."""
+    """The unlocked authority: signs, and notes in the register what it signed before giving it.
+
+    For a node that is revoked nothing is noted, nor given: RevokedError.
+    """
 
     def __init__(self, register: Register, keys: dict[Kind, tuple[Generation, SigningKey]]) -> None:
-        """Take the newest generation of each kind with its private key."""
+        """Take a generation of each kind with its private key."""
         self._register = register
         self._keys = keys
 
@@ -84,6 +87,7 @@ class Signer:
             *(subject, fingerprint, as_text(ends_at)),
         )
         with self._register.transaction() as db:
+            refuse_revoked(db, subject)
             db.execute(
                 "INSERT INTO certificate(kind, generation, serial, at, who, subject, fingerprint,"
                 " not_after) VALUES (?,?,?,?,?,?,?,?)",

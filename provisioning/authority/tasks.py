@@ -230,7 +230,10 @@ def broker(  # noqa: PLR0913, PLR0917 - as above
     passphrase_file: str = "",
     dry_run: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> None:
-    """Certify a broker from its request; its key never leaves it either."""
+    """Certify a broker from its request; its key never leaves it either.
+
+    The oldest generation that is believed signs it: in a rotation, nodes may not know the newest.
+    """
     if not names:
         raise AuthorityError("no name; write the broker's host name, then its other names")
     asked = _read(Path(request)).encode()
@@ -238,7 +241,7 @@ def broker(  # noqa: PLR0913, PLR0917 - as above
         _say(f"would certify {request} for {', '.join(names)} in {output}")
         return
     passphrase = read_passphrase(_file(passphrase_file))
-    signer = _authority(directory, register).unlock(passphrase, "mqtt")
+    signer = _authority(directory, register).unlock(passphrase, "mqtt", oldest=True)
     certificate = signer.mqtt_broker(list(names), asked)
     _write({Path(output): certificate})
     _say(f"wrote {output}")

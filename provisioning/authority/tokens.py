@@ -42,6 +42,8 @@ def record_token(
 def use_token(register: Register, node: str, token: str, used_by: str) -> None:
     """Take the token of `node` for the key with fingerprint `used_by`. Raises TokenError."""
     again = "; flash the card again, or write it a new seed"
+    if not token:
+        raise TokenError(f"{node}: shows no token of the card that was flashed for it{again}")
     with register.transaction() as db:
         row = db.execute("SELECT * FROM token WHERE hash = ?", (token_hash(token),)).fetchone()
         if row is None or row["node"] != node:

@@ -56,8 +56,8 @@ def enrol(
 ) -> Installed:
     """Give the `node` that shows the host key `shown` its certificates; return what it installed.
 
-    Raises EnrolError when it cannot be reached or is another, NotFlashedError when it is revoked,
-    TokenError, RequestError.
+    Raises EnrolError when it cannot be reached or is another, NotFlashedError or RevokedError when
+    it is revoked, TokenError, RequestError.
     """
     krl = authority.krl()
     trust = pinned(node.name, shown, krl)
@@ -109,13 +109,8 @@ def sign(
     """Return the papers for a request, as JSON for `simpul-node enrol install`.
 
     A node that shows a key which was signed before renews without a token. Raises TokenError,
-    RequestError, EnrolError for a request in another's name, NotFlashedError for a revoked node.
+    RequestError, EnrolError for a request in another's name, RevokedError for a revoked node.
     """
-    if authority.register.is_revoked(node.name):
-        raise NotFlashedError(
-            f"{node.name}: was revoked; flash its card again, or write it a new seed: simpul flash"
-            f" {node.name}, simpul seed {node.name}"
-        )
     if request.node != node.name:
         raise EnrolError(
             f"{node.name}: the machine there says it is {request.node!r}; is it the right card?"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,19 +27,33 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
     """Sign a certificate, and return the verdict on it."""
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(3)]
     authorities = [papers.make_authority(key, f"MQTT {at}") for at, key in enumerate(keys[:2])]
-    authority = tmp_path / "mqtt-ca.pem"
 
     def judged(
-        *, days: int = 700, signed_by: int = 0, broker: str = "", believed: tuple[int, ...] = (0,)
+        *,
+        days: int = 700,
+        signed_by: int = 0,
+        broker: str = "",
+        believed: tuple[int, ...] = (0,),
+        revoked: bool = False,
     ) -> tuple[str, list[str]]:
         # It begins yesterday, and hours of today are gone by.
         monkeypatch.setattr(papers, "CERTIFICATE_DAYS", days + 1)
         issuer = (authorities[signed_by], keys[signed_by])
         certificate = papers.sign_broker(keys[2].public_key(), NAMES, *issuer)
         (tmp_path / "broker.pem").write_bytes(papers.pem(certificate))
-        authority.write_bytes(b"".join(papers.pem(authorities[at]) for at in believed))
+        now = datetime.now(UTC)
+        took_back = [(certificate.serial_number, now)] if revoked else []
+        lists = [
+            papers.make_list(
+                authorities[at], keys[at], took_back if at == signed_by else [], number=1, at=now
+            )
+            for at in believed
+        ]
+        (tmp_path / "mqtt.crl").write_bytes(b"".join(map(papers.pem, lists)))
+        known = b"".join(papers.pem(authorities[at]) for at in believed)
+        (tmp_path / "mqtt-ca.pem").write_bytes(known)
         said = load_program(FILE).judge(
-            tmp_path / "broker.pem", broker or public(keys[2]), NAMES, authority, 60
+            tmp_path / "broker.pem", broker or public(keys[2]), NAMES, tmp_path, 60
         )
         answer = json.loads(said)
         return answer["verdict"], answer["reasons"]
@@ -73,6 +88,18 @@ def test_one_of_a_retired_authority_is_unusable(judge: Judge) -> None:
     assert judge(signed_by=1) == ("unusable", ["is of an authority that is not believed"])
 
 
+@pytest.mark.parametrize("signed_by", [0, 1])
+def test_one_that_is_revoked_is_unusable_and_its_key_too(judge: Judge, signed_by: int) -> None:
+    verdict = judge(signed_by=signed_by, believed=(0, 1), revoked=True)
+    assert verdict == ("unusable", ["is revoked, and its key with it"])
+
+
+def test_one_that_was_revoked_with_the_disk_before_costs_no_second_key(judge: Judge) -> None:
+    other = public(ec.generate_private_key(ec.SECP256R1()))
+    reasons = ["is for another key than the broker's", "is revoked"]
+    assert judge(broker=other, revoked=True) == ("unusable", reasons)
+
+
 @pytest.mark.parametrize(("days", "verdict"), [(61, "fine"), (59, "due"), (-1, "unusable")])
 def test_one_that_ends_is_renewed_in_time(judge: Judge, days: int, verdict: str) -> None:
     assert judge(days=days)[0] == verdict
@@ -84,8 +111,6 @@ def test_none_is_unusable(tmp_path: Path, judge: Judge) -> None:
         (tmp_path / "broker.pem").unlink()
         if content:
             (tmp_path / "broker.pem").write_bytes(content)
-        said = load_program(FILE).judge(
-            tmp_path / "broker.pem", "", NAMES, tmp_path / "mqtt-ca.pem", 60
-        )
+        said = load_program(FILE).judge(tmp_path / "broker.pem", "", NAMES, tmp_path, 60)
         assert json.loads(said) == {"verdict": "unusable", "reasons": [reason]}
         (tmp_path / "broker.pem").touch()

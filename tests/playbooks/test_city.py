@@ -125,7 +125,7 @@ def test_the_units_are_on_as_in_an_image(city: "City") -> None:
 def test_a_node_speaks_for_itself_only(city: "City") -> None:
     client = city.station.client("pasar-horas")
     words = ("-V", "mqttv5", "-q", "1", "-m", "{}", "-t")
-    own = mosquitto(city, "mosquitto_pub", client, *words, "simpul/1/pasar-horas/event/test")
+    own = mosquitto(city, "mosquitto_pub", client, *words, "simpul/1/pasar-horas/event/tamper")
     assert (own.returncode, own.stderr) == (0, "")
     for topic in (f"simpul/1/{NODE}/state", f"simpul/1/{NODE}/cmd", "simpul/1/pasar-horas/cmd"):
         other = mosquitto(city, "mosquitto_pub", client, *words, topic)
@@ -146,7 +146,7 @@ def test_a_stranger_and_a_revoked_client_are_kept_out(city: "City") -> None:
     revoked, kept = city.station.client("jalan-sutomo"), city.station.client("adam-malik")
     words = ("-q", "1", "-m", "{}", "-t")
     for client, name in ((revoked, "jalan-sutomo"), (kept, "adam-malik")):
-        topic = f"simpul/1/{name}/event/test"
+        topic = f"simpul/1/{name}/event/tamper"
         assert mosquitto(city, "mosquitto_pub", client, *words, topic).returncode == 0
     stranger = {"--cafile": revoked["--cafile"]}
     assert mosquitto(city, "mosquitto_pub", stranger, *words, "simpul/1/a/state").returncode != 0
@@ -154,10 +154,10 @@ def test_a_stranger_and_a_revoked_client_are_kept_out(city: "City") -> None:
     city.station.publish()
     played = city.play("hub.yml", "--tags", "mosquitto")
     assert played.status == 0, played.said[-6000:]
-    topic = "simpul/1/jalan-sutomo/event/test"
+    topic = "simpul/1/jalan-sutomo/event/tamper"
     refused = mosquitto(city, "mosquitto_pub", revoked, *words, topic)
     assert refused.returncode != 0
-    topic = "simpul/1/adam-malik/event/test"
+    topic = "simpul/1/adam-malik/event/tamper"
     assert mosquitto(city, "mosquitto_pub", kept, *words, topic).returncode == 0
     log = city.system.run("cat", "/var/log/mosquitto/mosquitto.log").stdout
     assert "certificate verify failed" in log

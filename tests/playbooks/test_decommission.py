@@ -55,7 +55,7 @@ def test_a_node_is_decommissioned_and_the_city_goes_on(city: "City") -> None:
 def test_the_others_are_as_they_were(city: "City") -> None:
     client = city.station.client("adam-malik")
     options = [word for pair in client.items() for word in pair]
-    message = ("-q", "1", "-m", "{}", "-t", "simpul/1/adam-malik/event/test")
+    message = ("-q", "1", "-m", "{}", "-t", "simpul/1/adam-malik/event/tamper")
     line = ["mosquitto_pub", "-h", "localhost", "-p", "8883", *options, *message]
     sent = subprocess.run(
         [*city.system.network, *line], check=False, capture_output=True, text=True, timeout=60

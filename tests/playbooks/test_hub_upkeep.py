@@ -70,7 +70,7 @@ def test_a_hub_with_a_new_disk_gets_a_certificate_for_its_new_key(hub: HubMachin
     assert played.status == 0, played.said[-6000:]
     assert hub.served().public_key() != before
     client = hub.station.client("adam-malik")
-    topic = "simpul/1/adam-malik/event/test"
+    topic = "simpul/1/adam-malik/event/tamper"
     assert hub.mosquitto("mosquitto_pub", client, "-q", "1", "-m", "{}", "-t", topic) == 0
     played = hub.play(*BROKER)
     assert (played.status, played.changed) == (0, {HUB: 0}), played.said[-6000:]
@@ -141,19 +141,70 @@ def test_an_authority_that_is_retired_leaves_no_broker_behind(hub: HubMachine) -
     before = hub.served().serial_number
     assert hub.play(*BROKER).status == 0
     assert hub.served().serial_number == before, "nodes may not know the new one yet"
+    renamed = ("-e", '{"mosquitto_names": ["localhost"]}')
+    issuer = hub.served().issuer
+    assert hub.play(*BROKER, *renamed).status == 0
+    assert names(hub.served()) == {"localhost"}
+    assert hub.served().issuer == issuer, "nor is it shown by a new certificate"
     authority.retire("mqtt")
     hub.station.publish()
     played = hub.play(*BROKER)
     assert played.status == 0, played.said[-6000:]
     assert hub.served().serial_number != before
     client = hub.station.client("adam-malik")
-    topic = "simpul/1/adam-malik/event/test"
+    topic = "simpul/1/adam-malik/event/tamper"
     assert hub.mosquitto("mosquitto_pub", client, "-q", "1", "-m", "{}", "-t", topic) == 0
+
+
+def test_a_revoked_broker_gets_another_key(hub: HubMachine) -> None:
+    before = hub.served().public_key()
+    hub.station.authority.revoke("localhost")
+    hub.station.publish()
+    stopped = hub.play(*BROKER, *NO_PASSPHRASE)
+    assert stopped.status != 0
+    assert "is revoked, and its key with it" in words_of(stopped)
+    hub.system.run("systemctl", "restart", "mosquitto")
+    assert hub.served().public_key() == before, "until another certificate is there"
+    played = hub.play(*BROKER)
+    assert played.status == 0, played.said[-6000:]
+    assert hub.served().public_key() != before
+    left = hub.system.run("ls", "-A", "/etc/mosquitto/simpul").stdout
+    assert ".next" not in left
+    played = hub.play(*BROKER)
+    assert (played.status, played.changed) == (0, {HUB: 0}), played.said[-6000:]
+
+
+def test_the_broker_is_nobody_and_takes_new_rules_up_all_the_same(hub: HubMachine) -> None:
+    assert hub.shown("mosquitto.service", "User") == "mosquitto"
+    before = hub.shown("mosquitto.service", "MainPID")
+    status = hub.system.run("cat", f"/proc/{before}/status").stdout
+    assert "CapBnd:\t0000000000000000" in status
+    assert "NoNewPrivs:\t1" in status
+    ayu, operator = hub.station.client("ayu"), hub.station.client("kantor")
+    topic = "simpul/1/pasar-horas/cmd"
+
+    def may() -> bool:
+        hub.mosquitto("mosquitto_pub", ayu, "-q", "1", "-r", "-m", "{}", "-t", topic)
+        said = retained(hub, operator, topic)
+        hub.mosquitto("mosquitto_pub", operator, "-q", "1", "-r", "-n", "-t", topic)
+        return said
+
+    assert not may()
+    played = hub.play(*BROKER, "-e", '{"mosquitto_operators": ["kantor", "ayu"]}')
+    assert played.status == 0, played.said[-6000:]
+    until(may, "the new rules")
+    assert hub.play(*BROKER).status == 0
+    until(lambda: not may(), "the old rules")
+    assert hub.shown("mosquitto.service", "MainPID") == before, "a reload is enough"
+    # What it keeps, and what it says, have their places.
+    hub.system.run("systemctl", "restart", "mosquitto")
+    hub.system.run("test", "-s", "/var/lib/mosquitto/mosquitto.db")
+    hub.system.run("test", "-s", "/var/log/mosquitto/mosquitto.log")
 
 
 def test_the_revoked_are_put_out_though_the_play_was_cut_off(hub: HubMachine) -> None:
     client = hub.station.client("jalan-sutomo")
-    message = ("-q", "1", "-m", "{}", "-t", "simpul/1/jalan-sutomo/event/test")
+    message = ("-q", "1", "-m", "{}", "-t", "simpul/1/jalan-sutomo/event/tamper")
     assert hub.mosquitto("mosquitto_pub", client, *message) == 0
     hub.station.authority.revoke("jalan-sutomo")
     hub.station.publish()

@@ -86,3 +86,33 @@ def test_a_damaged_bundle_is_not_unpacked(tmp_path: Path, flip: int) -> None:
     bundle.write_bytes(content)
     with pytest.raises(SystemExit, match=r"not a release bundle|damaged"):
         unpack().unpack(bundle, tmp_path / "out")
+
+
+def tunnel_ends(*ends: dict[str, str], network: str = "10.90.0.0/16") -> dict[str, str]:
+    (found,) = lookup_loader.get("tunnel_ends").run(list(ends), {}, network=network)
+    return dict(found)
+
+
+def test_the_ends_of_a_tunnel_are_one_list() -> None:
+    ends = ({"pusat": "10.90.0.1"}, {"pasar-horas": "10.90.0.7"}, {"ayu": "10.90.9.9"})
+    assert tunnel_ends(*ends) == ends[0] | ends[1] | ends[2]
+    assert tunnel_ends({"pusat": "fd90::1"}, network="fd90::/64") == {"pusat": "fd90::1"}
+
+
+@pytest.mark.parametrize(
+    ("ends", "network", "said"),
+    [
+        ([{"a": "10.90.0.7"}, {"b": "10.90.0.7"}], "10.90.0.0/16", "b and a have the same address"),
+        ([{"a": "fd90::7"}, {"b": "fd90:0::7"}], "fd90::/64", "b and a have the same address"),
+        ([{"a": "10.90.0.7"}, {"a": "10.90.0.8"}], "10.90.0.0/16", "a is the name of two ends"),
+        ([{"ayu": "192.168.9.9"}], "10.90.0.0/16", "ayu: 192.168.9.9 lies outside"),
+        ([{"ayu": "10.90.0.9"}], "fd90::/64", "ayu: 10.90.0.9 lies outside"),
+        ([{"ayu": "10.90.0.9/32"}], "10.90.0.0/16", "is no address"),
+        ([{"ayu": "10.90.0.9"}], "10.90.0.1/16", "tunnel_network: .* host bits"),
+    ],
+)
+def test_two_ends_of_a_tunnel_never_share_an_address(
+    ends: list[dict[str, str]], network: str, said: str
+) -> None:
+    with pytest.raises(AnsibleError, match=said):
+        tunnel_ends(*ends, network=network)

@@ -105,6 +105,14 @@ def test_what_a_play_left_pending_is_taken_up(node: Node) -> None:
     assert (again.status, again.changed) == (0, {NODE: 0}), again.said[-6000:]
 
 
+def test_its_filter_outlives_whatever_nftables_service_does(node: Node) -> None:
+    run = node.system.run
+    for verbs in (("start",), ("reload",), ("restart",), ("stop",), ("start",), ("mask", "--now")):
+        run("systemctl", *verbs, "nftables.service")
+        assert "simpul-tunnel" in run("nft", "list", "tables").stdout, verbs
+    run("systemctl", "unmask", "nftables.service")
+
+
 def test_without_an_address_it_is_taken_away(node: Node) -> None:
     played = node.play("")
     assert (played.status, played.changed[NODE] > 0) == (0, True), played.said[-6000:]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioning.register import TABLES, Card, Register, RegisterError
+from provisioning.register import TABLES, Card, Register, RegisterError, RevokedError
 
 CARD = Card(
     node="pasar-horas",
@@ -172,11 +172,13 @@ def test_what_was_under_way_when_it_was_revoked_is_not_believed_after(tmp_path: 
     register.forget_host_keys("a")
     register.record_host_key("a", "made", "signed")
     register.record_host_key("a", "other", "renewed")
+    with pytest.raises(RevokedError, match="a: was revoked; flash its card again"):
+        register.record_host_key("a", "made", "confirmed")
     assert register.host_keys("a") == {}
-    assert register.is_revoked("a")
-    assert not register.is_revoked("b")
+    register.record_host_key("b", "made", "confirmed")
     register.record_host_key("a", "another", "flashed")
-    assert not register.is_revoked("a")
+    register.record_host_key("a", "made", "confirmed")
+    assert register.host_keys("a") == {"made": "confirmed"}
 
 
 def test_reading_makes_no_register(tmp_path: Path) -> None:

@@ -1,17 +1,24 @@
 """The playbook renews a node over a connection that it trusts, but never one that was revoked."""
 
+import base64
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from services.office import ROOT, run_simpul
+from services.program_file import load_program
 
 from provisioning.authority.authority import Authority
+from provisioning.authority.signer import Signer
 from provisioning.inventory import Node
-from provisioning.seed.seed import seed_node
+from provisioning.register import Register
+from provisioning.seed.seed import TOKEN_FILE, seed_node
 
+PROGRAM = ROOT / "playbooks/roles/enrol/files/sign.py"
 NODE = Node(name="pasar-horas")
 CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
@@ -27,11 +34,20 @@ def asked(tmp_path: Path) -> bytes:
     return json.dumps({**request, "ssh_host_key": (tmp_path / "host.pub").read_text()}).encode()
 
 
+def publish(authority: Authority) -> None:
+    """Write what broker and stations are told to believe."""
+    folder = authority.directory.with_name("published")
+    folder.mkdir(exist_ok=True)
+    (folder / "mqtt-ca.pem").write_bytes(authority.bundle("mqtt"))
+    (folder / "ssh-known-hosts").write_bytes(authority.known_hosts())
+
+
 def signed(folder: Path, passphrase: bytes, asked: bytes) -> subprocess.CompletedProcess[bytes]:
     """Have the request signed as the role `enrol` does."""
     (folder / "passphrase").write_bytes(passphrase)
     (folder / "passphrase").chmod(0o600)
-    line = [sys.executable, ROOT / "playbooks/roles/enrol/files/sign.py", NODE.name]
+    publish(Authority(folder / "authority", Register(folder / "register.db")))
+    line = [sys.executable, PROGRAM, NODE.name, "--published=published"]
     files = ("--directory=authority", "--register=register.db", "--passphrase-file=passphrase")
     return subprocess.run(
         [*line, *files],
@@ -58,8 +74,59 @@ def test_a_revoked_node_is_not_renewed_by_the_playbook_either(
     )
     assert authority.register.host_keys(NODE.name) == {}
     assert len(authority.register.rows("certificate")) == 4
-    seed_node(authority, NODE)
+
+
+def test_a_stolen_box_is_not_renewed_because_its_place_got_a_new_card(
+    authority: Authority, passphrase: bytes, tmp_path: Path, asked: bytes
+) -> None:
+    """The card brings a token with it; the box that was revoked has none any more."""
     assert signed(tmp_path, passphrase, asked).returncode == 0
+    authority.revoke(NODE.name)
+    seed = seed_node(authority, NODE)
+    refused = signed(tmp_path, passphrase, asked)
+    assert refused.returncode == 1
+    assert b"pasar-horas: shows no token of the card that was flashed for it" in refused.stderr
+    assert list(authority.register.host_keys(NODE.name).values()) == ["flashed"]
+    assert all(row["revoked_at"] for row in authority.register.rows("certificate"))
+    config = json.loads(seed.files["user-data"].split(b"\n", 1)[1])
+    (token,) = [each["content"] for each in config["write_files"] if each["path"] == TOKEN_FILE]
+    brought = {**json.loads(asked), "token": base64.b64decode(token).decode().strip()}
+    assert signed(tmp_path, passphrase, json.dumps(brought).encode()).returncode == 0
+    assert list(authority.register.host_keys(NODE.name).values()) == ["confirmed"]
+
+
+@pytest.mark.parametrize("amid", ["mqtt_client", "ssh_host", "record_host_key"])
+def test_a_revocation_amid_the_signing_counts(
+    authority: Authority,
+    passphrase: bytes,
+    asked: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    amid: str,
+) -> None:
+    """A colleague takes the node back while the playbook signs for it."""
+    assert signed(tmp_path, passphrase, asked).returncode == 0
+    colleague = Authority(authority.directory, Register(authority.register.file, who="budi"))
+    place = Register if amid == "record_host_key" else Signer
+    whole = getattr(place, amid)
+
+    def revoked_first(*words: str) -> str:
+        monkeypatch.undo()
+        colleague.revoke(NODE.name)
+        said: str = whole(*words)
+        return said
+
+    monkeypatch.setattr(place, amid, revoked_first)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(asked)))
+    places = ("authority", "register.db", "passphrase", "published")
+    files = [tmp_path / name for name in places]
+    options = ("--directory", "--register", "--passphrase-file", "--published")
+    words = [f"{option}={file}" for option, file in zip(options, files, strict=True)]
+    monkeypatch.setattr(sys, "argv", ["sign.py", NODE.name, *words])
+    with pytest.raises(SystemExit, match="pasar-horas: was revoked"):
+        load_program(PROGRAM).main()
+    assert authority.register.host_keys(NODE.name) == {}
+    assert all(row["revoked_at"] for row in authority.register.rows("certificate"))
 
 
 def test_a_renewal_by_the_playbook_ends_no_spare_card(

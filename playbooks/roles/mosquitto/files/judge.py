@@ -1,5 +1,7 @@
 """Tells whether a broker's certificate still fits its key, its names, the authority and the day.
 
+What the authority believes, and what it took back, lies in the folder of the published files.
+
 The broker's public key (PEM) comes on stdin. The answer is JSON: a verdict (fine; due: it works,
 but ends soon; unusable) and its reasons, in words that go on from "The broker's certificate".
 """
@@ -15,17 +17,24 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+_LIST_END = b"-----END X509 CRL-----"
+
 
 def why_unusable(
     certificate: x509.Certificate,
     public: str,
     names: list[str],
     authorities: list[x509.Certificate],
+    lists: list[x509.CertificateRevocationList],
 ) -> list[str]:
     """Return why the broker of this key and these names cannot show the certificate."""
     reasons = []
-    if _public(certificate) != public.split():
+    its_own = _public(certificate) == public.split()
+    if not its_own:
         reasons.append("is for another key than the broker's")
+    if any(_lists(each, certificate) for each in lists):
+        # Another key was made already where it is not the broker's own.
+        reasons.append("is revoked" + ", and its key with it" * its_own)
     if (found := _names(certificate)) != [_normal(name) for name in names]:
         reasons.append(f"is for {', '.join(found) or 'no name'}, not for {', '.join(names)}")
     if not any(_signed(authority, certificate) for authority in authorities):
@@ -35,16 +44,18 @@ def why_unusable(
     return reasons
 
 
-def judge(file: Path, public: str, names: list[str], authority: Path, renew_days: int) -> str:
-    """Return the answer. Raises OSError and ValueError when the authority cannot be read."""
-    authorities = x509.load_pem_x509_certificates(authority.read_bytes())
+def judge(file: Path, public: str, names: list[str], published: Path, renew_days: int) -> str:
+    """Return the answer. Raises OSError and ValueError when what is published cannot be read."""
+    authorities = x509.load_pem_x509_certificates((published / "mqtt-ca.pem").read_bytes())
+    *texts, _ = (published / "mqtt.crl").read_bytes().split(_LIST_END)
+    lists = [x509.load_pem_x509_crl(text + _LIST_END) for text in texts]
     try:
         certificate = x509.load_pem_x509_certificate(file.read_bytes())
     except FileNotFoundError:
         return _answer("unusable", "is missing")
     except ValueError:
         return _answer("unusable", "is none that can be read")
-    if reasons := why_unusable(certificate, public, names, authorities):
+    if reasons := why_unusable(certificate, public, names, authorities, lists):
         return _answer("unusable", *reasons)
     left = certificate.not_valid_after_utc - datetime.now(UTC)
     if left < timedelta(days=renew_days):
@@ -56,16 +67,21 @@ def main() -> None:
     """Print the answer on the certificate that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--certificate", type=Path, required=True)
-    parser.add_argument("--authority", type=Path, required=True)
+    parser.add_argument("--published", type=Path, required=True)
     parser.add_argument("--renew-days", type=int, required=True)
     parser.add_argument("names", nargs="+")
     asked = parser.parse_args()
-    places = (asked.authority, asked.renew_days)
+    places = (asked.published, asked.renew_days)
     print(judge(asked.certificate, sys.stdin.read(), asked.names, *places))  # noqa: T201 - the answer
 
 
 def _answer(verdict: str, *reasons: str) -> str:
     return json.dumps({"verdict": verdict, "reasons": reasons})
+
+
+def _lists(revoked: x509.CertificateRevocationList, certificate: x509.Certificate) -> bool:
+    found = revoked.get_revoked_certificate_by_serial_number(certificate.serial_number)
+    return revoked.issuer == certificate.issuer and found is not None
 
 
 def _names(certificate: x509.Certificate) -> list[str]:
