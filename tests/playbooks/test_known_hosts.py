@@ -1,5 +1,6 @@
 """By what Ansible believes a machine, seen at a real sshd: the authority, and what it took back."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from services.sshd import Sshd, sshd_missing
 
 from provisioning.authority.authority import Authority
@@ -38,12 +40,13 @@ class Office:
         for name, content in self.authority.publish(PASSPHRASE).items():
             (self.folder / "published" / name).write_bytes(content)
 
-    def reaches(self, sshd: Sshd) -> subprocess.CompletedProcess[str]:
+    def reaches(self, sshd: Sshd, **told: object) -> subprocess.CompletedProcess[str]:
         """Have Ansible run a command on the node."""
         where = f"{NODE} ansible_host=127.0.0.1 ansible_port={sshd.port}"
         (self.folder / "inventory.ini").write_text(f"[nodes]\n{where}\n[hub]\npusat\n")
         line = [Path(sys.executable).with_name("ansible"), NODE, "-i", "inventory.ini"]
         line += [f"--private-key={self.key}", "-m", "ansible.builtin.raw", "-a", "echo in"]
+        line += ["-e", json.dumps(told)]
         # One connection for each: a shared one outlives what was believed as it began.
         environment = {**os.environ, "ANSIBLE_SSH_ARGS": "-o ControlMaster=no", "HOME": "/nowhere"}
         return subprocess.run(
@@ -81,6 +84,11 @@ def test_a_node_that_was_revoked_is_not_spoken_to(office: Office, sshd: Sshd) ->
     refused = office.reaches(sshd)
     assert refused.returncode != 0
     assert "revoked" in refused.stdout + refused.stderr
+    # But for who takes a node down that is revoked first.
+    plays = yaml.safe_load((ROOT / "playbooks/decommission.yml").read_text())
+    (clear,) = [play for play in plays if play["name"] == "Clear the node"]
+    told = {name: text for name, text in clear["vars"].items() if name.startswith("ssh_")}
+    assert office.reaches(sshd, **told).returncode == 0
 
 
 def test_where_nothing_was_taken_back_yet_no_list_is_needed(office: Office, sshd: Sshd) -> None:
