@@ -62,10 +62,7 @@ def test_https_keeps_no_address_and_redirects_to_its_port(tmp_path: Path, port: 
 def test_what_a_proxy_tells_is_not_kept_either(behind_proxy: WebServer) -> None:
     told = ("--header", f"X-Forwarded-For: {CITIZEN}")
     assert behind_proxy.curl(*told, "http://127.0.0.1:8080/favicon.ico").startswith("404")
-    statuses = {
-        behind_proxy.curl(*told, "http://127.0.0.1:8080/cameras.json")[:3] for _ in range(1)
-    }
-    assert statuses == {"200"}
+    assert behind_proxy.curl(*told, "http://127.0.0.1:8080/cameras.json").startswith("200")
     assert not any(CITIZEN in text for text in behind_proxy.logs().values())
 
 

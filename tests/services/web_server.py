@@ -1,4 +1,4 @@
-"""Runs the hub's nginx with what the role configures, within a stock Debian root, on its own network.
+"""Runs the hub's nginx as the role configures it, in a stock Debian root and a network of its own.
 
 The configuration is rendered from the role's template and defaults. What it writes is gone with it.
 """
@@ -39,8 +39,8 @@ def configuration(**variables: object) -> str:
         "nginx_python": {"files": [{"path": _PYTHON}]},
         **variables,
     }
-    environment = Environment(
-        trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined, autoescape=False
+    environment = Environment(  # noqa: S701 - no HTML
+        trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
     )
     template = environment.from_string((ROLE / "templates/simpul.conf.j2").read_text())
     return template.render(given)
