@@ -46,6 +46,6 @@ def test_a_tag_of_a_role_reaches_what_the_role_includes() -> None:
 def test_every_shell_script_of_the_roles_is_clean() -> None:
     files = [ROOT / "tests/services/start_system", *ROOT.glob("playbooks/roles/*/files/*")]
     scripts = [file for file in files if file.read_bytes().startswith(b"#!/bin/sh")]
-    assert {file.name for file in scripts} == {"start_system", "backup", "restore"}
+    assert {file.name for file in scripts} == {"start_system", "backup", "restore", "ways.sh"}
     done = subprocess.run(["shellcheck", *scripts], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
