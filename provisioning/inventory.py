@@ -74,7 +74,6 @@ def nodes(inventory: Path = INVENTORY_FILE) -> list[Node]:
                 f"{inventory}: no group [{_ALL_NODES}]; list sites below [{_ALL_NODES}:children]"
             )
         everyone = manager.groups[_ALL_NODES]
-        sites = {*everyone.get_descendants()}
         variables = VariableManager(loader=loader, inventory=manager)
 
         def worked_out(host: object) -> dict[str, object]:
@@ -84,7 +83,7 @@ def nodes(inventory: Path = INVENTORY_FILE) -> list[Node]:
             return given | {"ansible_host": Templar(loader, given).template(address)}
 
         return [
-            _node(host.name, worked_out(host), _site_of(host, sites, inventory), inventory)
+            _node(host.name, worked_out(host), _site_in(host, inventory), inventory)
             for host in everyone.get_hosts()
         ]
     except AnsibleError as error:
@@ -109,16 +108,31 @@ def find(names: Iterable[str], known: Iterable[Node]) -> list[Node]:
     return list(found.values())
 
 
-def _site_of(host: "Host", below_nodes: "set[Group]", inventory: Path) -> str:
-    """Return the innermost group below [nodes] that holds the host; empty when there is none."""
-    sites = below_nodes & {*host.groups}
-    inner = sorted(each.name for each in sites if not sites & {*each.get_descendants()})
+def site_of(host: "Host") -> str:
+    """Return the innermost group below [nodes] that holds the host; empty when there is none.
+
+    It is written as node names are. Raises InventoryError for two.
+    """
+    sites = [each for each in host.get_groups() if _is_site(each)]
+    around = {each for site in sites for each in site.get_ancestors()}
+    inner = sorted(each.name for each in sites if each not in around)
     if len(inner) > 1:
         raise InventoryError(
-            f"{inventory}: {host.name} stands at two sites, [{inner[0]}] and [{inner[1]}]; only "
+            f"{host.name} stands at two sites, [{inner[0]}] and [{inner[1]}]; only "
             f"sites belong below [{_ALL_NODES}:children], groups of another kind beside it"
         )
     return "".join(inner).replace("_", "-")
+
+
+def _is_site(group: "Group") -> bool:
+    return any(each.name == _ALL_NODES for each in group.get_ancestors())
+
+
+def _site_in(host: "Host", inventory: Path) -> str:
+    try:
+        return site_of(host)
+    except InventoryError as error:
+        raise InventoryError(f"{inventory}: {error}") from error
 
 
 def _node(name: str, variables: dict[str, object], site: str, inventory: Path) -> Node:

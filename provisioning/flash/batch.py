@@ -16,7 +16,7 @@ from provisioning.flash.fat import Patch, find_fat, seed_patches
 from provisioning.flash.fault import handing_on
 from provisioning.flash.guards import Policy
 from provisioning.flash.progress import Progress, Verdict
-from provisioning.flash.screen import Screening
+from provisioning.flash.screenings import Screening
 from provisioning.flash.source import Source
 from provisioning.flash.stop import Stop
 from provisioning.inventory import Node

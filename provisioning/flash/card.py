@@ -25,12 +25,14 @@ from provisioning.flash.device import Device
 from provisioning.flash.errors import CardError, RefusedError
 from provisioning.flash.fat import Patch
 from provisioning.flash.fault import handing_on
+from provisioning.flash.finished import remember_finished
 from provisioning.flash.guards import Policy, refusals
 from provisioning.flash.journal import BLOCK_BYTES, Journal, begin_journal, find_journal
 from provisioning.flash.progress import Progress
 from provisioning.flash.ranges import Handles, Work, expect, write_ranges
 from provisioning.flash.samples import check_samples
-from provisioning.flash.screen import Screening, screen_full, screen_quick
+from provisioning.flash.screen import screen_full, screen_quick
+from provisioning.flash.screenings import Screening, is_enough
 from provisioning.flash.source import Source
 from provisioning.flash.stop import Stop
 
@@ -116,6 +118,8 @@ def _finish(job: Job, handles: Handles, journal: Journal | None = None) -> None:
     patches = list(job.identity())
     if journal:
         journal.note_identity(each.offset_bytes for each in patches)
+        # Before the card is whole: finished and not remembered, it would be written over.
+        remember_finished(job.journals, job.source, job.device.size_bytes, patches)
     write_patches(handles, patches)
     flush(handles.writer)
     job.progress.enter("finishing")
@@ -148,12 +152,16 @@ def _take_identity(source: Source, handles: Handles, blocks: Iterable[int]) -> N
 
 
 def _journal(job: Job, handles: Handles) -> Journal:
-    """Return the journal to go on with, or that of a card which begins anew, wiped and marked."""
+    """Return the journal to go on with, or that of a card which begins anew, wiped and marked.
+
+    A stricter screening than the card has passed overwrites it, so it begins anew as well.
+    """
     first = aligned_buffer(BLOCK_BYTES)
     read_at(handles.reader, first, 0)
     size = job.device.size_bytes
-    if journal := find_journal(job.journals, bytes(first), job.source, size):
-        return journal
+    old = find_journal(job.journals, bytes(first), job.source, size)
+    if old and is_enough(old.screening, job.screening):
+        return old
     job.progress.enter("wiping")
     _wipe(handles, size)
     if job.screening != "none":
@@ -162,11 +170,15 @@ def _journal(job: Job, handles: Handles) -> Journal:
             screen_quick(handles, size, job.progress.screened)
         else:
             screen_full(handles, size, job.progress.screened, job.stop)
-    journal = begin_journal(job.journals, job.source, size)
+    journal = begin_journal(job.journals, job.source, size, job.screening)
+    if old and old.identity_blocks:
+        journal.note_identity(old.identity_blocks)
     first[:] = journal.mark
     write_at(handles.writer, first, 0)
     flush(handles.writer)
     expect(handles, first, 0)
+    if old:
+        old.remove()
     return journal
 
 

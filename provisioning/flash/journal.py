@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 from provisioning.flash.block import whole_sectors
 from provisioning.flash.errors import StationError
 from provisioning.flash.image_map import ImageMap
+from provisioning.flash.screenings import Screening
 from provisioning.flash.source import Source
 
 BLOCK_BYTES = 4096
@@ -30,11 +31,15 @@ _TELLS_IDENTITY = 2  # the version since which journals do
 
 
 class Heading(Struct, frozen=True, kw_only=True):
-    """What a journal is about; a card is resumed only with the very same image."""
+    """What a journal is about; a card is resumed only with the very same image.
+
+    Old journals do not tell how the card was screened: most likely as it is when nothing is said.
+    """
 
     image: str
     size_bytes: int
     version: int = 1
+    screening: Screening = "quick"
 
 
 class _Identity(Struct, frozen=True, kw_only=True):
@@ -46,13 +51,12 @@ class _Identity(Struct, frozen=True, kw_only=True):
 class Journal:
     """The journal of one unfinished card."""
 
-    def __init__(
-        self, file: Path, finished: Iterable[int] = (), identity_blocks: Iterable[int] = ()
-    ) -> None:
-        """Go on in `file`, where ranges are finished and blocks may hold an older identity."""
+    def __init__(self, file: Path, screening: Screening) -> None:
+        """Begin in `file`: no range is finished, and no block may hold an older identity."""
         self.file = file
-        self.finished = set(finished)
-        self.identity_blocks = set(identity_blocks)
+        self.screening = screening
+        self.finished: set[int] = set()
+        self.identity_blocks: set[int] = set()
 
     @property
     def mark(self) -> bytes:
@@ -63,13 +67,13 @@ class Journal:
         """Keep the numbers of finished ranges for good. Raises StationError."""
         numbers = list(ranges)
         self.finished.update(numbers)
-        _append(self.file, msgspec.json.encode(numbers))
+        append_line(self.file, msgspec.json.encode(numbers))
 
     def note_identity(self, blocks: Iterable[int]) -> None:
         """Keep for good which blocks are about to get an identity. Raises StationError."""
         offsets = sorted(blocks)
         self.identity_blocks.update(offsets)
-        _append(self.file, msgspec.json.encode(_Identity(identity_blocks=offsets)))
+        append_line(self.file, msgspec.json.encode(_Identity(identity_blocks=offsets)))
 
     def remove(self) -> None:
         """Forget the card: it is finished."""
@@ -82,11 +86,15 @@ def journal_directory() -> Path:
     return Path(state) / "simpul" / "flash"
 
 
-def begin_journal(directory: Path, source: Source, size_bytes: int) -> Journal:
-    """Make the journal of a card that is begun anew. Raises StationError."""
-    journal = Journal(directory / f"{secrets.token_hex(_TOKEN_BYTES)}.jsonl")
-    heading = Heading(image=source.map.key, size_bytes=size_bytes, version=_TELLS_IDENTITY)
-    _append(journal.file, msgspec.json.encode(heading))
+def begin_journal(
+    directory: Path, source: Source, size_bytes: int, screening: Screening
+) -> Journal:
+    """Make the journal of a card that is begun anew, screened so. Raises StationError."""
+    journal = Journal(directory / f"{secrets.token_hex(_TOKEN_BYTES)}.jsonl", screening)
+    heading = Heading(
+        image=source.map.key, size_bytes=size_bytes, version=_TELLS_IDENTITY, screening=screening
+    )
+    append_line(journal.file, msgspec.json.encode(heading))
     return journal
 
 
@@ -100,20 +108,22 @@ def find_journal(
     file = directory / f"{token.decode()}.jsonl"
     try:
         # What follows the last line end was cut off while it was written.
-        heading, *lines = file.read_bytes().split(b"\n")[:-1] or [b""]
-        version = _version(msgspec.json.decode(heading, type=Heading), source, size_bytes)
+        first, *lines = file.read_bytes().split(b"\n")[:-1] or [b""]
+        heading = msgspec.json.decode(first, type=Heading)
         notes = [msgspec.json.decode(line, type=list[int] | _Identity) for line in lines]
     except (OSError, msgspec.MsgspecError):
         return None  # missing or damaged: begin anew, which is always right
-    journal = _replayed(file, notes, source.map)
+    journal = _replayed(Journal(file, heading.screening), notes, source.map)
+    version = _version(heading, source, size_bytes)
     everything = set(range(len(source.map.ranges)))
     # Old journals are silent about identities: a card that was so far may hold a part of one.
     is_doubtful = version < _TELLS_IDENTITY and journal.finished == everything
     return journal if version and journal.finished <= everything and not is_doubtful else None
 
 
-def _replayed(file: Path, notes: Iterable[list[int] | _Identity], image_map: ImageMap) -> Journal:
-    journal = Journal(file)
+def _replayed(
+    journal: Journal, notes: Iterable[list[int] | _Identity], image_map: ImageMap
+) -> Journal:
     for note in notes:
         if isinstance(note, _Identity):
             journal.identity_blocks.update(note.identity_blocks)
@@ -142,7 +152,8 @@ def _version(heading: Heading, source: Source, size_bytes: int) -> int:
     return heading.version if same else 0
 
 
-def _append(file: Path, line: bytes) -> None:
+def append_line(file: Path, line: bytes) -> None:
+    """Keep a line of a file for good. Raises StationError."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -13,15 +13,12 @@ import hashlib
 import secrets
 import struct
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 from provisioning.flash.block import aligned_buffer, flush, read_at, write_at
 from provisioning.flash.errors import FakeCapacityError
 from provisioning.flash.ranges import Handles
 from provisioning.flash.stop import Stop
 
-Screening = Literal["none", "quick", "full"]
-SCREENINGS: tuple[Screening, ...] = ("none", "quick", "full")
 _LABEL_BYTES = 4096
 _CHUNK_BYTES = 2**21
 _CACHE_BYTES = 16 * 2**20

@@ -1,8 +1,8 @@
 """Station mode: a card that is put into a pinned slot becomes the next node in the queue.
 
 No question is asked, so these guards stand in its place: only ports that station.toml pins; never
-a card that was there when the station started; never one that carries this image already, as a
-finished card that is put back does.
+a card that was there when the station started; never one that this station has finished and that
+nobody has used since, as a finished card that is put back.
 """
 
 import os
@@ -10,14 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from node.messages import SimpulError
 from provisioning.flash.batch import Assignment, Batch
-from provisioning.flash.block import aligned_buffer, open_for_reading, read_at
+from provisioning.flash.block import open_for_reading
 from provisioning.flash.choose import Candidate
 from provisioning.flash.device import Device
-from provisioning.flash.journal import BLOCK_BYTES
+from provisioning.flash.errors import CardError, RefusedError
+from provisioning.flash.finished import is_as_finished
 from provisioning.flash.settings import StationSettings
-from provisioning.flash.source import Source
 from provisioning.inventory import Node
 
 
@@ -60,8 +59,11 @@ def serve(
             continue
         if each.refusals:
             say(f"slot {slot}: not written: {'; '.join(each.refusals)}")
-        elif is_finished(device, batch.source):
-            say(f"slot {slot}: this card is finished already; take it out")
+        elif is_finished(device, batch):
+            say(
+                f"slot {slot}: this card is finished already; take it out "
+                "(simpul flash makes it another node's)"
+            )
         elif queue.nodes:
             batch.add(Assignment(node=queue.nodes.popleft(), device=device, slot=slot))
         else:
@@ -75,22 +77,18 @@ def is_done(batch: Batch, queue: Queue) -> bool:
     )
 
 
-def is_finished(device: Device, source: Source) -> bool:
-    """Tell whether the card begins as this image does, which only a finished one can."""
-    wanted = memoryview(bytearray(min(BLOCK_BYTES, source.map.image_bytes)))
-    source.read_into(wanted, 0)
-    first = aligned_buffer(BLOCK_BYTES)
+def is_finished(device: Device, batch: Batch) -> bool:
+    """Tell whether the card is as this station has finished it. Raises ImageError, StationError."""
     try:
         reader = open_for_reading(device)
-    except SimpulError:
+    except RefusedError:
         return False  # writing it will be refused for the same reason, and say so
     try:
-        read_at(reader, first, 0)
-    except SimpulError:
+        return is_as_finished(batch.station.journals, batch.source, device.size_bytes, reader)
+    except CardError:
         return False  # as above
     finally:
         os.close(reader)
-    return first[: len(wanted)] == wanted
 
 
 def is_busy(batch: Batch) -> bool:

@@ -22,7 +22,7 @@ from provisioning.flash.guards import Policy
 from provisioning.flash.journal import journal_directory
 from provisioning.flash.kept import cache_directory
 from provisioning.flash.run import Screen, report, run_batch, run_station, wait_for_cards
-from provisioning.flash.screen import SCREENINGS
+from provisioning.flash.screenings import SCREENINGS
 from provisioning.flash.seed_files import write_seed
 from provisioning.flash.settings import STATION_FILE, StationSettings, read_settings
 from provisioning.flash.sheet import LabelSheet

@@ -47,6 +47,29 @@ def test_differences_are_told_and_mended(city: "City") -> None:
     assert drift(city) == (0, [])
 
 
+def test_the_password_of_a_camera_is_shown_nowhere(city: "City") -> None:
+    password = "rahasia-kamera-42"  # noqa: S105 - of no camera
+    own = city.station.folder / f"host_vars/{NODE}.yml"
+    before = own.read_text()
+    source = f"rtsp://admin:{password}@192.0.2.5/main"
+    own.write_text(f"{before}agent_camera_source: {source}\n")
+    try:
+        checked = city.play("site.yml", "--tags", "agent", "--check")
+        status, found = drift(city)
+        played = city.play("site.yml", "--tags", "agent")
+    finally:
+        own.write_text(before)
+    assert (checked.status, played.status, status) == (0, 0, 3), played.said[-6000:]
+    assert "/etc/simpul/node.toml" in {each["place"] for each in found}
+    assert password in city.system.run("cat", "/etc/simpul/node.toml").stdout
+    for said in (checked.said, played.said, json.dumps(found)):
+        assert password not in said
+    kept = city.system.run("stat", "-c", "%U:%G %a", "/etc/simpul/node.toml").stdout
+    assert kept == "root:simpul 640\n"
+    assert city.play("verify.yml", "--limit", NODE).status == 0
+    assert city.play("site.yml", "--tags", "agent").status == 0
+
+
 @pytest.mark.long
 def test_who_does_not_answer_is_told(city: "City") -> None:
     city.system.run("systemctl", "stop", "ssh.service")

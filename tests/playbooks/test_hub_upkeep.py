@@ -1,5 +1,6 @@
 """The hub over the years: its disk is lost, its certificate ends, a play is cut, a node goes."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -233,6 +234,37 @@ def test_the_page_is_where_it_was_told_though_the_play_was_cut_off(hub: HubMachi
     played = hub.play(*words)
     assert (played.status, played.changed) == (0, {HUB: 0}), played.said[-6000:]
     assert hub.play("hub.yml", "--tags", "nginx").status == 0
+
+
+def test_a_page_with_a_certificate_is_verified_by_its_name(hub: HubMachine) -> None:
+    run = hub.system.run
+    public = "/var/lib/simpul-hub/public"
+    run("sh", "-ec", f"mkdir -p {public}; echo '{{}}' > {public}/cameras.json")
+    run("sh", "-ec", "echo 127.0.0.1 kota.example >> /etc/hosts")
+    key, paper = "/etc/ssl/private/page.key", "/usr/local/share/ca-certificates/page.crt"
+    run(
+        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+        *("-nodes", "-days", "2", "-subj", "/CN=page", "-addext"),
+        *("subjectAltName=DNS:kota.example", "-keyout", key, "-out", paper),
+    )
+    run("update-ca-certificates")
+    settings: dict[str, object] = {"nginx_certificate": paper, "nginx_certificate_key": key}
+
+    def verified(*names: str) -> bool:
+        said = ("-e", json.dumps({**settings, "nginx_names": names, "nginx_https_port": 8443}))
+        played = hub.play("hub.yml", "--tags", "nginx", *said)
+        assert played.status == 0, played.said[-6000:]
+        asked = ("--limit", HUB, "--start-at-task", "Read what citizens read")
+        return hub.play("verify.yml", *asked, *said).status == 0
+
+    try:
+        assert verified("kota.example")
+        assert verified("_"), "whatever the name: the certificate's is not looked at"
+        assert not verified("localhost", "kota.example"), "it has another name"
+        run("rm", f"{public}/cameras.json")
+        assert not verified("kota.example")
+    finally:
+        assert hub.play("hub.yml", "--tags", "nginx").status == 0
 
 
 def test_the_database_is_restarted_though_the_play_was_cut_off(hub: HubMachine) -> None:

@@ -105,6 +105,7 @@ def test_a_folder_that_the_units_do_not_see_is_refused(
     [
         ("mosquitto", "mosquitto_names=pusat.example"),
         ("nginx", "nginx_names=pusat.example"),
+        ("nginx", "nginx_trusted_proxies=192.0.2.0/24"),
         ("collector", "collector_brokers=mqtt://127.0.0.1:1883"),
     ],
 )

@@ -12,7 +12,7 @@ from provisioning.flash.batch import Assignment, Batch, Station
 from provisioning.flash.device import Device
 from provisioning.flash.guards import Policy
 from provisioning.flash.progress import Phase, Progress
-from provisioning.flash.screen import Screening
+from provisioning.flash.screenings import Screening
 from provisioning.flash.source import Source
 from provisioning.inventory import Node
 from provisioning.register import Register

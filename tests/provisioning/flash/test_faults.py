@@ -23,7 +23,7 @@ from services.flash_batches import (
 from services.loop_cards import loop_card
 
 from provisioning.flash.progress import Verdict
-from provisioning.flash.screen import Screening
+from provisioning.flash.screenings import Screening
 from provisioning.flash.source import Source, open_source
 
 pytestmark = needs_faulty_cards

@@ -25,7 +25,7 @@ def source(tmp_path: Path) -> Iterator[Source]:
 
 @pytest.fixture
 def journal(source: Source, tmp_path: Path) -> Journal:
-    return begin_journal(tmp_path / "journals", source, CARD_BYTES)
+    return begin_journal(tmp_path / "journals", source, CARD_BYTES, "quick")
 
 
 def found(journal: Journal, source: Source, size_bytes: int = CARD_BYTES) -> Journal | None:
@@ -89,7 +89,7 @@ def test_what_is_overwritten_in_whole_sectors_is_written_again_too(
         image_bytes=CARD_BYTES,
         ranges=(Range(0, 4096), Range(8192, 1024), Range(10240, 8192), Range(20480, 1024)),
     )
-    journal = begin_journal(tmp_path / "journals", source, CARD_BYTES)
+    journal = begin_journal(tmp_path / "journals", source, CARD_BYTES, "quick")
     journal.note([0, 1, 2, 3])
     journal.note_identity([8192])
     assert finished(journal, source) == {0, 3}
