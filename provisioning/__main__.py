@@ -1,5 +1,6 @@
 """The command `simpul`: Fabric's tasks, each at home in the module that does the work."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from provisioning.command.errors import UsageError
 from provisioning.command.help import collection_help, task_help
 from provisioning.command.trial import DRY_RUN, as_planned, has_own_trial, told
 from provisioning.command.words import HELP, Found, find_task, read_values
+from provisioning.printable import printable
 
 # Command -> the task or collection that carries it out. Imported when asked for: a status must
 # not wait for the libraries of a flash.
@@ -48,6 +50,7 @@ _EXIT_FAILED = 1
 _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
 _EXIT_PIPE = 141
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,25 +60,41 @@ def main(arguments: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        status = _run(words)
+        status = _status_of(words)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read the answer has read enough; what Python flushes at its end goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()  # whoever read the answer has read enough
         return _EXIT_PIPE
-    except UsageError as error:
-        print(f"simpul: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to its terminal
-        return _EXIT_USAGE
-    except SimpulError as error:
-        print(f"simpul: {error}", file=sys.stderr)  # noqa: T201 - as above
+    except OSError as error:
+        # Commands word every error of files that they name; this one is of the answer itself.
+        if error.errno not in _NO_ROOM or error.filename is not None:
+            raise
+        _say_no_more()
+        _complain(f"simpul: the answer is not whole: standard output: {error.strerror}")
         return _EXIT_FAILED
-    except Exit as end:
-        if end.message:
-            print(end.message, file=sys.stderr)  # noqa: T201 - as above
-        return int(end.code)
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
     return status
+
+
+def _status_of(words: Sequence[str]) -> int:
+    try:
+        return _run(words)
+    except UsageError as error:
+        _complain(f"simpul: {error}")
+        return _EXIT_USAGE
+    except SimpulError as error:
+        _complain(f"simpul: {error}")
+        return _EXIT_FAILED
+    except Exit as end:
+        if end.message:
+            _complain(end.message)
+        return int(end.code)
+
+
+def _say_no_more() -> None:
+    """Let what Python flushes at its end go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def namespace(words: Sequence[str]) -> Collection:
@@ -126,6 +145,11 @@ def _run_task(known: Collection, found: Found) -> None:
         found = planned
     name = found.said.removeprefix("simpul ").replace(" ", ".")
     Executor(known).execute((name, read_values(found)))
+
+
+def _complain(text: str) -> None:
+    """Say what is wrong; some of it may be a node's own words."""
+    print(printable(text, keep="\n\t"), file=sys.stderr)  # noqa: T201 - a command speaks to its terminal
 
 
 def _print_script(shells: Sequence[str]) -> int:

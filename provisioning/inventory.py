@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 INVENTORY_FILE = Path("inventory.ini")
 _ALL_NODES = "nodes"
+_SSH_PORT = "22"
 _NAME_CHARACTERS_MAX = 63  # as in the contract (messages.Envelope): a label of DNS, RFC 1035
 
 
@@ -31,7 +32,8 @@ class Node(Struct, frozen=True, kw_only=True):
     """One node as the inventory has it.
 
     `site` is the innermost group below [nodes], written as node names are; `address` is Ansible's
-    ansible_host, empty when the inventory gives none or the name itself.
+    ansible_host, empty when the inventory gives none or the name itself; with an ansible_port that
+    is not SSH's own it is host:port.
     """
 
     name: str
@@ -79,8 +81,9 @@ def nodes(inventory: Path = INVENTORY_FILE) -> list[Node]:
         def worked_out(host: object) -> dict[str, object]:
             given: dict[str, object] = variables.get_vars(host=host, include_hostvars=False)
             # A node's address may be worked out, as that in its tunnel is.
-            address = given.get("ansible_host", "")
-            return given | {"ansible_host": Templar(loader, given).template(address)}
+            names = [name for name in ("ansible_host", "ansible_port") if name in given]
+            templar = Templar(loader, given)
+            return given | {name: templar.template(given[name]) for name in names}
 
         return [
             _node(host.name, worked_out(host), _site_in(host, inventory), inventory)
@@ -154,4 +157,12 @@ def _node(name: str, variables: dict[str, object], site: str, inventory: Path) -
             raise InventoryError(
                 f"{inventory}: {name}: {text!r} is no text in UTF-8; save the file anew as UTF-8"
             ) from error
+    address = _with_port(address or name, str(variables.get("ansible_port", "")))
     return Node(name=name, title=title, site=site, address="" if address == name else address)
+
+
+def _with_port(address: str, port: str) -> str:
+    """Return host:port where the port is another than SSH's; an IPv6 address has no room for it."""
+    if port in {"", _SSH_PORT} or ":" in address:
+        return address
+    return f"{address}:{port}"

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from provisioning.fleet import NodeView
 from provisioning.inventory import Node
+from provisioning.printable import printable
 
 _SECONDS_PER_MINUTE = 60
 _SECONDS_PER_HOUR = 3600
@@ -63,16 +64,21 @@ def _cells(view: NodeView, now: datetime, *, live: bool) -> list[str]:
     if state and state.simulated:
         word += " [dim](simulated)[/dim]"
     cells = [
-        escape(view.node),
-        escape(state.title) if state else _NOTHING,
-        escape(state.site) if state and state.site else _NOTHING,
+        _text(view.node),
+        _text(state.title) if state else _NOTHING,
+        _text(state.site) if state and state.site else _NOTHING,
         word,
         _age(view.state_at, now),
         _age(view.still_at, now, stale_seconds=_STALE_SECONDS),
     ]
     if live:
         cells += _live_cells(view, now)
-    return [*cells, escape(state.agent_version) if state and state.agent_version else _NOTHING]
+    return [*cells, _text(state.agent_version) if state and state.agent_version else _NOTHING]
+
+
+def _text(said: str) -> str:
+    """Return what a node said for a cell, where it may mean neither markup nor controls."""
+    return escape(printable(said))
 
 
 def _live_cells(view: NodeView, now: datetime) -> list[str]:

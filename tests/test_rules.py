@@ -27,7 +27,12 @@ VENDORS = {
     },
     "simplejpeg": {"node.camera.jpeg"},
     "pyroute2": {"node.hotspot.nl80211_message"},
-    "paho": {"node.uplink.paho_link", "hub.collector.connection", "provisioning.listen"},
+    "paho": {
+        "node.uplink.paho_link",
+        "hub.collector.connection",
+        "provisioning.listen",
+        "provisioning.live_stills",
+    },
     "sqlalchemy": {"hub.store"},
     "amqtt": {"provisioning.demo.broker"},
     "pyudev": {"provisioning.flash.watch"},

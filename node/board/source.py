@@ -2,8 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import TypeAlias
 
 from node.board.contact import Contact, Presses
@@ -11,6 +11,7 @@ from node.board.lamp import Lamp
 from node.board.lines import Levels, Lines
 from node.board.status import Condition, Status, status_of
 from node.clock import Clock
+from node.errors import BoardError
 from node.messages import ButtonPressed, Tamper
 from node.source import Sink
 
@@ -36,15 +37,21 @@ class BoardSource:
         self._started_mono = clock.mono()
         self._identify_until_mono = self._started_mono
         self._wake = threading.Event()
+        self._runs = False
 
     def identify(self, seconds: float) -> None:
-        """Have the lamp say "here I am" for `seconds` from now; callable from any thread."""
+        """Have the lamp say "here I am" for `seconds` from now; callable from any thread.
+
+        Raises BoardError while nothing lights the lamp.
+        """
+        if not self._runs:
+            raise BoardError("the board's lines are not open; they are opened again by themselves")
         self._identify_until_mono = self._clock.mono() + seconds
         self._wake.set()
 
     def run(self, sink: Sink, stop: threading.Event) -> None:
         """Watch and light until `stop` is set. Raises BoardError."""
-        with closing(self._open_lines(self._wake.set)) as lines:
+        with closing(self._open_lines(self._wake.set)) as lines, self._running():
             presses, lid, lamp = Presses(), Contact(), Lamp(lines)
             while not stop.is_set():
                 self._wake.clear()  # before reading: what moves from here on wakes again
@@ -53,6 +60,14 @@ class BoardSource:
                 lamp_due_mono = lamp.show(self._status(now), now)
                 due_mono = min(presses.due_mono(), lid.due_mono(), lamp_due_mono)
                 self._wake.wait(min(_LOOK_SECONDS_MAX, max(0.0, due_mono - self._clock.mono())))
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        self._runs = True
+        try:
+            yield
+        finally:
+            self._runs = False
 
     def _status(self, now: float) -> Status:
         return status_of(

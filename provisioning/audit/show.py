@@ -6,6 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from provisioning.audit.verify import Entry
+from provisioning.printable import printable
 
 _NODES_MAX = 4
 
@@ -17,12 +18,17 @@ def audit_table(entries: Iterable[Entry]) -> Table:
         deed = entry.deed
         named = ", ".join(deed.nodes[:_NODES_MAX])
         more = f" and {len(deed.nodes) - _NODES_MAX} more" if len(deed.nodes) > _NODES_MAX else ""
-        ended = escape(deed.outcome) or "[dim]begun[/dim]"
+        ended = _text(deed.outcome) or "[dim]begun[/dim]"
         if entry.problem:
-            ended = f"[bold red]{escape(entry.problem)}[/bold red]"
-        who = escape(entry.signed_by) or f"[red]{escape(deed.who)}?[/red]"
+            ended = f"[bold red]{_text(entry.problem)}[/bold red]"
+        who = _text(entry.signed_by) or f"[red]{_text(deed.who)}?[/red]"
         did = f"{deed.action} {deed.detail}".strip()
-        at = escape(deed.at[:19].replace("T", " "))
-        cells = (str(entry.number), at, who, escape(did))
-        table.add_row(*cells, escape(named) + more, ended)
+        at = _text(deed.at[:19].replace("T", " "))
+        cells = (str(entry.number), at, who, _text(did))
+        table.add_row(*cells, _text(named) + more, ended)
     return table
+
+
+def _text(told: str) -> str:
+    """Return for a cell what was done; an outcome holds what a node said, whatever that is."""
+    return escape(printable(told))

@@ -8,8 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from provisioning.drift.differences import Difference
+from provisioning.printable import printable
 
 _COLOURS = {"-": "red", "+": "green"}
+_KEPT = "\n\t"  # files have them, and a terminal no harm by them
 
 
 def drift_view(found: Iterable[Difference]) -> RenderableType:
@@ -18,8 +20,14 @@ def drift_view(found: Iterable[Difference]) -> RenderableType:
     table = Table("node", "what", "where", "how")
     parts: list[RenderableType] = [table]
     for each in listed:
-        table.add_row(each.node, each.kind, escape(each.place), escape(each.words))
+        cells = (each.node, each.kind, each.place, each.words)
+        table.add_row(*(escape(printable(cell, keep="\n")) for cell in cells))
         if each.lines:
-            parts.append(Text(f"{each.node} {each.place} (- has, + should have)", style="bold"))
-            parts += [Text(f"  {line}", style=_COLOURS.get(line[:1], "dim")) for line in each.lines]
+            title = printable(f"{each.node} {each.place} (- has, + should have)")
+            parts.append(Text(title, style="bold"))
+            parts += map(_line, each.lines)
     return Group(*parts)
+
+
+def _line(line: str) -> Text:
+    return Text(f"  {printable(line, keep=_KEPT)}", style=_COLOURS.get(line[:1], "dim"))

@@ -13,6 +13,7 @@ from provisioning.enrol.checklist import Check, all_good, checklist
 from provisioning.enrol.hear import Ear, listening_for
 from provisioning.enrol.show import checklist_json, checklist_table, is_right_view, picture
 from provisioning.listen import BrokerAccess
+from provisioning.live_stills import live_stills
 from provisioning.register import Register
 
 _REFRESH_S = 0.5
@@ -35,24 +36,37 @@ def attend(
 ) -> bool:
     """Wait, show the checklist, and the picture at a terminal; return whether all is good.
 
-    A view that is confirmed here, or was by `simpul confirm-view`, stands in the register, if
-    there is one at this station. Raises FleetError when the broker cannot be reached,
-    RegisterError.
+    Who sits at the terminal is asked about a picture that the node took while it was waited for,
+    and about no other: what the broker keeps may be of another day, or of another pole. A view
+    that is confirmed here, or was by `simpul confirm-view`, stands in the register, if there is
+    one at this station. Raises FleetError when the broker cannot be reached, RegisterError.
     """
     console = Console()
-    with listening_for(node, access) as ear:
+    confirmed = True if register and register.view_confirmed(node) else None
+    ask = sys.stdin.isatty() and not as_json and not confirmed
+    stills: list[bytes] = []  # the newest that was taken since, if any
+
+    def see(_: str, still: bytes) -> None:
+        stills[:] = [still]
+
+    with listening_for(node, access) as ear, live_stills(access, [node], see):
+
+        def settled() -> bool:
+            due = ask and not stills and _camera_is_good(ear)
+            return _settled(ear, patience, still_due=due)
+
         if as_json:
-            while not _settled(ear, patience):
+            while not settled():
                 ear.wait_change(_REFRESH_S)
         else:
             with Live(console=console, auto_refresh=False, transient=True) as screen:
-                while not _settled(ear, patience):
+                while not settled():
                     ear.wait_change(_REFRESH_S)
                     screen.update(checklist_table(node, _checks(ear)), refresh=True)
-        confirmed = True if register and register.view_confirmed(node) else None
-        if (still := ear.still) and not as_json:
+        if stills and not as_json:
+            still = stills[0]
             console.print(picture(still, console))
-            if sys.stdin.isatty() and not confirmed:
+            if ask and _camera_is_good(ear):
                 confirmed = is_right_view(console)
                 if confirmed and register:
                     register.record_view(node, hashlib.sha256(still).hexdigest())
@@ -65,15 +79,24 @@ def attend(
     return good
 
 
-def _settled(ear: Ear, patience: Patience) -> bool:
-    """Tell whether waiting longer can change nothing, or has lasted long enough."""
+def _settled(ear: Ear, patience: Patience, *, still_due: bool) -> bool:
+    """Tell whether waiting longer can change nothing, or has lasted long enough.
+
+    A still that is due is waited for: it comes, or the line of the camera turns red without it.
+    """
     now_mono = time.monotonic()
     if not ear.complete:
         return now_mono > ear.since_mono + patience.birth_s
+    if still_due:
+        return now_mono > ear.complete_mono + patience.birth_s
     # A view is confirmed by a person, here or elsewhere: waiting does not bring it.
     return (
         all_good(_checks(ear, confirmed=True)) or now_mono > ear.complete_mono + patience.settle_s
     )
+
+
+def _camera_is_good(ear: Ear) -> bool:
+    return any(each.key == "camera" and each.verdict == "good" for each in _checks(ear))
 
 
 def _checks(ear: Ear, *, confirmed: bool | None = None) -> list[Check]:

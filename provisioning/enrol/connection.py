@@ -59,9 +59,9 @@ def ssh_options(reach: Reach, node: str, trust: Trust) -> Iterator[list[str]]:
         options = {
             "BatchMode": "yes",
             "StrictHostKeyChecking": "yes",
-            "UserKnownHostsFile": str(known_hosts),
+            "UserKnownHostsFile": _quoted(known_hosts),
             "GlobalKnownHostsFile": "/dev/null",
-            "RevokedHostKeys": str(krl),
+            "RevokedHostKeys": _quoted(krl),
             "HostKeyAlias": node,
             "UpdateHostKeys": "no",
             "ConnectTimeout": str(_CONNECT_TIMEOUT_S),
@@ -69,11 +69,18 @@ def ssh_options(reach: Reach, node: str, trust: Trust) -> Iterator[list[str]]:
             "LogLevel": "ERROR",
         }
         if reach.identity_file:
-            options |= {"IdentityFile": reach.identity_file, "IdentitiesOnly": "yes"}
+            key = reach.identity_file.replace("%", "%%")  # which begins a token
+            options |= {"IdentityFile": _quoted(key), "IdentitiesOnly": "yes"}
         words = ["-F", "/dev/null"]
         for key, value in options.items():
             words += ["-o", f"{key}={value}"]
         yield words
+
+
+def _quoted(path: str | Path) -> str:
+    """Return a path as one word for ssh_config(5)."""
+    plain = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{plain}"'
 
 
 def run_on(reach: Reach, node: str, trust: Trust, command: list[str], given: bytes = b"") -> bytes:

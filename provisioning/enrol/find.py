@@ -22,6 +22,8 @@ _ECHO_WAIT_S = 0.5
 _ALL_NODES = "ff02::1"
 _ECHO_REQUEST = struct.pack("!BBHHH", 128, 0, 0, 0, 1)  # RFC 4443; the kernel adds id and checksum
 _ECHO_REPLY = 129
+# Two colons and more without brackets are an IPv6 address.
+_WITH_PORT = re.compile(r"(?:\[(?P<inner>[^]]+)\]|(?P<host>[^:]+)):(?P<port>[^:]*)")
 _SCANNED = re.compile(r"(?:\[(?P<inner>[^]\s]+)\]:\d+|(?P<host>\S+)) (?P<key>ssh-ed25519 \S+)")
 
 
@@ -45,12 +47,14 @@ def wait_for_node(
     """Return the address at which a machine shows one of `keys`, rather the first, and which one.
 
     Asked are `address` alone when given, else the inventory's, else everybody of `candidates`.
-    Raises EnrolError after `timeout_s`.
+    Raises EnrolError after `timeout_s`, and at once for an address with another port than `port`.
     """
     check_port(port)
     end_mono = time.monotonic() + timeout_s
     pause = threading.Event()  # nothing announces a machine that comes up
-    named = address or node.address
+    named = _named_host(address or node.address, port)
+    if not address and named == node.name:
+        named = ""  # the inventory tells its port only
     asked: dict[str, None] = {}
     while True:
         hosts = [named] if named else candidates(node.name)
@@ -76,6 +80,20 @@ def check_port(port: int) -> None:
     """Raise EnrolError for a number that is no TCP port; ssh-keyscan would say so to nobody."""
     if not 1 <= port <= _PORT_MAX:
         raise EnrolError(f"--port {port}: choose 1 to {_PORT_MAX}; sshd listens at {SSH_PORT}")
+
+
+def _named_host(address: str, port: int) -> str:
+    """Return the host of an address that may end in its port, as one of the inventory does."""
+    match = _WITH_PORT.fullmatch(address)
+    if match is None:
+        return address
+    host = match["inner"] or match["host"]
+    if match["port"] != str(port):
+        own = match["port"] if match["port"].isdecimal() else SSH_PORT
+        raise EnrolError(
+            f"{address}: {host} is looked for at port {port}; tell its own apart, as in --port {own}"
+        )
+    return host
 
 
 def candidates(name: str) -> list[str]:
@@ -165,7 +183,10 @@ def host_keys(hosts: Iterable[str], port: int) -> dict[str, str]:
     except OSError as error:
         raise EnrolError("ssh-keyscan is missing; apt-get install openssh-client") from error
     # Whatever stands on the LAN is asked, and may greet in bytes of any kind.
-    return parse_scan(shown.decode(errors="replace"))
+    found = parse_scan(shown.decode(errors="replace"))
+    # Names are told in lower case, however they were asked for.
+    keys = {host.lower(): key for host, key in found.items()}
+    return {host: keys[host.lower()] for host in asked if host.lower() in keys}
 
 
 def parse_scan(text: str) -> dict[str, str]:

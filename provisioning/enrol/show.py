@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from provisioning.enrol.checklist import Check, needs_a_look
+from provisioning.printable import printable
 
 _MARKS = {
     "good": ("green", "✔ baik / good"),
@@ -30,7 +31,8 @@ def checklist_table(node: str, checks: Iterable[Check]) -> RenderableType:
     advice: list[Text] = []
     for check in checks:
         style, mark = _MARKS[check.verdict]
-        table.add_row(check.indonesian, check.english, Text(mark, style), escape(check.value))
+        value = Text(printable(check.value))  # as the node told it
+        table.add_row(check.indonesian, check.english, Text(mark, style), value)
         if needs_a_look(check):
             advice.append(Text(f"✘ {check.indonesian}: {check.advice_indonesian}", "red"))
             advice.append(Text(f"  {check.english}: {check.advice_english}", "red"))
@@ -68,4 +70,4 @@ def picture(jpeg: bytes, console: Console) -> RenderableType:
             drawn: RenderableType = Pixels.from_image(still.convert("RGB"), resize=(columns, rows))
             return drawn
     except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
-        return Text(f"the still cannot be shown: {error}", "red")
+        return Text(printable(f"the still cannot be shown: {error}"), "red")

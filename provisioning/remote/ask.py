@@ -2,9 +2,8 @@
 
 import secrets
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from node.messages import (
     Command,
@@ -12,18 +11,17 @@ from node.messages import (
     MessageError,
     Reply,
     Snapshot,
+    decode_command,
     decode_envelope,
     decode_reply,
     encode_command,
     parse_topic,
-    read_still_info,
     topic_of,
 )
+from provisioning.command.errors import UsageError
 from provisioning.listen import BrokerAccess, Say, listening
+from provisioning.live_stills import live_stills
 from provisioning.remote.errors import RemoteError, SilentError
-
-_KINDS = ("reply", "frame")
-_RETAINED_S = 1.0
 
 
 class Asking:
@@ -35,23 +33,28 @@ class Asking:
         self.id = secrets.token_hex(8)
         self._changed = threading.Condition()
         self._replies: dict[str, Reply] = {}
-        self._stills: dict[str, tuple[datetime, bytes]] = {}
+        self._stills: dict[str, bytes] = {}
 
     def hear(self, topic: str, payload: bytes) -> None:
-        """Take in a message; what does not follow the contract is nobody's answer."""
+        """Take in a reply; what does not follow the contract is nobody's answer."""
         parsed = parse_topic(topic)
-        if parsed is None:
+        if parsed is None or parsed[1] != "reply":
             return
-        node, kind = parsed
         try:
-            with self._changed:
-                if kind == "frame":
-                    self._stills[node] = (read_still_info(payload).at, payload)
-                elif kind == "reply":
-                    self._take(node, payload)
-                self._changed.notify_all()
+            envelope = decode_envelope(payload)
+            reply = decode_reply(envelope.data)
         except MessageError:
             return
+        if envelope.node == parsed[0] and reply.id == self.id:
+            with self._changed:
+                self._replies[envelope.node] = reply
+                self._changed.notify_all()
+
+    def see(self, node: str, still: bytes) -> None:
+        """Take in a still that `node` took just now."""
+        with self._changed:
+            self._stills[node] = still
+            self._changed.notify_all()
 
     def identify(self, node: str, seconds: float, within_s: float) -> None:
         """Have the lamp blink. Raises RemoteError, SilentError."""
@@ -60,16 +63,14 @@ class Asking:
     def snapshot(self, node: str, within_s: float) -> bytes:
         """Return a still (JPEG) taken after this was asked. Raises RemoteError, SilentError."""
         with self._changed:
-            self._changed.wait_for(lambda: node in self._stills, _RETAINED_S)
-            before = self._stills.get(node)
+            self._stills.pop(node, None)
         self._ask(node, Snapshot(id=self.id), within_s)
         with self._changed:
-            new = self._changed.wait_for(lambda: self._is_newer(node, before), within_s)
-            if not new:
+            if not self._changed.wait_for(lambda: node in self._stills, within_s):
                 raise SilentError(
                     f"gambar tidak datang / obeyed, but no picture came within {within_s:g} s"
                 )
-            return self._stills[node][1]
+            return self._stills[node]
 
     def _ask(self, node: str, command: Command, within_s: float) -> None:
         self.say(topic_of(node, "cmd"), encode_command(command))
@@ -83,23 +84,29 @@ class Asking:
         if not reply.ok:
             raise RemoteError(f"tidak bisa / it cannot: {reply.problem}")
 
-    def _take(self, node: str, payload: bytes) -> None:
-        envelope = decode_envelope(payload)
-        reply = decode_reply(envelope.data)
-        if envelope.node == node and reply.id == self.id:
-            self._replies[node] = reply
 
-    def _is_newer(self, node: str, before: tuple[datetime, bytes] | None) -> bool:
-        now = self._stills.get(node)
-        return now is not None and (before is None or now[0] > before[0])
+def check_seconds(seconds: float) -> None:
+    """Raise UsageError for what every node would refuse to blink for."""
+    try:
+        decode_command(encode_command(Identify(id="a", seconds=seconds)))
+    except MessageError as error:
+        raise UsageError(
+            f"--seconds {seconds:g}: a lamp blinks for more than 0 and at most 600 s"
+        ) from error
 
 
 @contextmanager
-def asking(access: BrokerAccess) -> Iterator[Asking]:
-    """Give what asks nodes while the context lasts. Raises FleetError."""
+def asking(access: BrokerAccess, nodes: Sequence[str], *, stills: bool = False) -> Iterator[Asking]:
+    """Give what asks these nodes while the context lasts, with `stills` for snapshots too.
+
+    Raises FleetError.
+    """
     made = Asking()
-    with listening(access, _KINDS, made.hear) as say:
-        made.say = say
+    replies = tuple(topic_of(node, "reply") for node in nodes)
+    with ExitStack() as stack:
+        made.say = stack.enter_context(listening(access, (), made.hear, topics=replies))
+        if stills:
+            stack.enter_context(live_stills(access, nodes, made.see))
         yield made
 
 

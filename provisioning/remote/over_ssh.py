@@ -4,7 +4,7 @@ import re
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
 from fabric import Connection
 from msgspec import Struct
@@ -50,10 +50,13 @@ def journal_command(journal: Journal) -> str:
     return shlex.join(words)
 
 
-def read_journal(way: Way, journal: Journal, tell: Callable[[str], None]) -> None:
-    """Tell every line; with `follow` until Ctrl-C. Raises RemoteError, UnreachableError."""
-    with opened(way) as connection, translated(way.host):
-        _run(connection, journal_command(journal), tell, follow=journal.follow)
+def read_journal(way: Way, journal: Journal) -> Iterator[str]:
+    """Yield every line as it comes; with `follow` there is always another.
+
+    Raises RemoteError, UnreachableError.
+    """
+    with opened(way) as connection:
+        yield from _run(connection, journal_command(journal), follow=journal.follow)
 
 
 def open_shell(node: str, way: Way) -> int:
@@ -81,14 +84,14 @@ def reboot(way: Way, within_s: float) -> float:
     Raises UnreachableError when it did not answer before, RemoteError when it refuses, and
     SilentError when it is not back in time.
     """
-    with opened(way) as connection, translated(way.host):
+    with opened(way) as connection:
         before = _start_of(connection)
         begun_mono = time.monotonic()
         _order_reboot(connection)
     while (elapsed_s := time.monotonic() - begun_mono) < within_s:
         time.sleep(_POLL_S)  # a node that comes back tells nobody
         try:
-            with opened(way) as connection, translated(way.host):
+            with opened(way) as connection:
                 if _start_of(connection) != before:
                     return round(time.monotonic() - begun_mono, 1)
         except UnreachableError:
@@ -108,42 +111,27 @@ def _order_reboot(connection: Connection) -> None:
 
 
 def _start_of(connection: Connection) -> str:
-    done = connection.run(_START, hide=True, in_stream=False, timeout=_TIMEOUT_S)
+    """Return what is another after every start. Raises UnreachableError, also amid a shutdown."""
+    done = answer(connection, _START, _TIMEOUT_S)
+    if done.failed:
+        said = done.stderr.strip()[-_SAID_CHARACTERS_MAX:]
+        raise UnreachableError(f"{connection.host}: does not tell when it started: {said}")
     return str(done.stdout)
 
 
-def _run(
-    connection: Connection, command: str, tell: Callable[[str], None], *, follow: bool
-) -> None:
-    lines = _Lines(tell)
-    done = connection.run(
-        command,
-        hide="stderr",
-        warn=True,
-        in_stream=False,
-        out_stream=lines,
-        timeout=None if follow else _TIMEOUT_S,
-    )
-    lines.end()
-    if done.failed:
-        raise RemoteError(done.stderr.strip()[-_SAID_CHARACTERS_MAX:] or "journalctl failed")
+def _run(connection: Connection, command: str, *, follow: bool) -> Iterator[str]:
+    """Yield the lines of what `command` says.
 
-
-class _Lines:
-    """A stream for Fabric that tells whole lines as they come."""
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._rest = ""
-
-    def write(self, text: str) -> None:
-        *whole, self._rest = (self._rest + text).split("\n")
-        for line in whole:
-            self._tell(line)
-
-    def flush(self) -> None:
-        """Keep what is no whole line yet."""
-
-    def end(self) -> None:
-        if self._rest:
-            self._tell(self._rest)
+    By Paramiko, because Fabric's run() reads in threads, which hear of no Ctrl-C.
+    """
+    with translated(str(connection.host)), connection.transport.open_session() as channel:
+        channel.settimeout(None if follow else _TIMEOUT_S)
+        channel.exec_command(command)
+        for line in channel.makefile("rb"):
+            yield line.decode(errors="replace").rstrip("\n")
+        said = channel.makefile_stderr("rb").read().decode(errors="replace").strip()
+        status = channel.recv_exit_status()
+    if status < 0:
+        raise UnreachableError(f"{connection.host}: the connection ended before the journal did")
+    if status > 0:
+        raise RemoteError(said[-_SAID_CHARACTERS_MAX:] or "journalctl failed")

@@ -1,5 +1,6 @@
 """The tasks `simpul shell`, `logs`, `snapshot`, `confirm-view` and others that help a node."""
 
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +11,11 @@ from rich.console import Console
 
 from provisioning.audit.log import AUDIT_FILE
 from provisioning.broker_options import BROKER_HELP, broker_or_default
+from provisioning.command.errors import UsageError
 from provisioning.inventory import INVENTORY_FILE, Node, find, nodes
+from provisioning.printable import printable
 from provisioning.register import REGISTER_FILE, Register
-from provisioning.remote.ask import asking
+from provisioning.remote.ask import asking, check_seconds
 from provisioning.remote.confirm import confirmed_view
 from provisioning.remote.errors import RemoteError
 from provisioning.remote.many import each_node
@@ -21,6 +24,7 @@ from provisioning.seed.seed import TECHNICIAN
 from provisioning.update.station import access_to, ways_of
 
 _WITHIN_S = 20.0
+_WITHIN_MAX_S = 86_400.0
 _HELP = {
     "node": "Its name in the inventory.",
     "nodes": "Their names in the inventory.",
@@ -91,17 +95,17 @@ def show_logs(  # noqa: PLR0913, PLR0917 - as above
     access = access_to(inventory, register, audit, identity, user)
     ways = ways_of(chosen, access)
     journal = Journal(unit=unit, lines=lines, since=since, priority=priority, follow=follow)
-    prefix = len(chosen) > 1
 
     def work(name: str) -> str:
-        read: list[str] = []
-        tell = _say if follow else read.append
-        read_journal(ways[name], journal, tell)
+        prefix = f"{name} | " if len(chosen) > 1 else ""
+        lines = (f"{prefix}{line}" for line in read_journal(ways[name], journal))
         if not follow:
-            _say("\n".join(f"{name} | {line}" if prefix else line for line in read))
+            return "\n".join(lines)
+        for line in lines:
+            _say(line)
         return ""
 
-    each_node("logs", [each.name for each in chosen], access.log(), work, _say)
+    each_node("logs", [each.name for each in chosen], access.log(), work, _say, named=False)
 
 
 @task(
@@ -121,6 +125,7 @@ def reboot_nodes(  # noqa: PLR0913, PLR0917 - as above
     user: str = TECHNICIAN,
 ) -> None:
     """Start nodes anew, and see them come back; exit 3 when one does not."""
+    _check_within(within)
     chosen = _chosen(inventory, nodes or ())
     access = access_to(inventory, register, audit, identity, user)
     ways = ways_of(chosen, access)
@@ -152,9 +157,11 @@ def identify_nodes(  # noqa: PLR0913, PLR0917 - as above
     identity: str = "",
 ) -> None:
     """Have the lamps of nodes blink, so that the box is found; exit 3 when one cannot."""
+    check_seconds(seconds)
+    _check_within(within)
     names = [each.name for each in _chosen(inventory, nodes or ())]
     access = access_to(inventory, register, audit, identity, TECHNICIAN)
-    with asking(broker_or_default(broker, ca, certificate, key)) as asked:
+    with asking(broker_or_default(broker, ca, certificate, key), names) as asked:
 
         def work(name: str) -> str:
             asked.identify(name, seconds, within)
@@ -184,9 +191,10 @@ def take_snapshots(  # noqa: PLR0913, PLR0917 - as above
     identity: str = "",
 ) -> None:
     """Take a public, masked picture with each node now, and save it; exit 3 when one cannot."""
+    _check_within(within)
     names = [each.name for each in _chosen(inventory, nodes or ())]
     access = access_to(inventory, register, audit, identity, TECHNICIAN)
-    with asking(broker_or_default(broker, ca, certificate, key)) as asked:
+    with asking(broker_or_default(broker, ca, certificate, key), names, stills=True) as asked:
 
         def work(name: str) -> str:
             still = asked.snapshot(name, within)
@@ -221,17 +229,25 @@ def confirm_view(  # noqa: PLR0913, PLR0917 - as above
     user: str = "root",
 ) -> None:
     """Look at what each camera sees now, and confirm that it is the right view; exit 3 if not."""
+    _check_within(within)
     chosen = _chosen(inventory, nodes or ())
     access = access_to(inventory, register, audit, identity, user)
     ways, known, console = ways_of(chosen, access), Register(Path(register)), Console()
-    with asking(broker_or_default(broker, ca, certificate, key)) as asked:
+    names = [each.name for each in chosen]
+    with asking(broker_or_default(broker, ca, certificate, key), names, stills=True) as asked:
 
         def work(name: str) -> str:
             still = asked.snapshot(name, within)
             return confirmed_view(name, still, ways[name], known, console)
 
-        names = [each.name for each in chosen]
         each_node("confirm-view", names, access.log(), work, _say, parallel=1)
+
+
+def _check_within(seconds: float) -> None:
+    if not 0 < seconds <= _WITHIN_MAX_S:  # nor is nan
+        raise UsageError(
+            f"--within {seconds:g}: write seconds, more than 0 and at most {_WITHIN_MAX_S:g}"
+        )
 
 
 def _chosen(inventory: str, names: Sequence[str]) -> list[Node]:
@@ -241,4 +257,6 @@ def _chosen(inventory: str, names: Sequence[str]) -> list[Node]:
 
 
 def _say(text: str) -> None:
-    print(text)  # noqa: T201 - the command's answer
+    """Print what a node said, a whole line at once, and what was said before it has been read."""
+    sys.stdout.write(printable(text, keep="\n\t") + "\n")
+    sys.stdout.flush()

@@ -55,6 +55,26 @@ def test_variables_beside_the_file_count_as_they_do_for_ansible(tmp_path: Path) 
     assert read["pasar-horas"] == "192.0.2.9"
 
 
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ("ansible_host=192.0.2.9 ansible_port=2222", "192.0.2.9:2222"),
+        ("ansible_port=2222", "pasar-horas:2222"),
+        ("ansible_port='{{ 2000 + 222 }}'", "pasar-horas:2222"),
+        ("ansible_host=192.0.2.9 ansible_port=22", "192.0.2.9"),
+        ("ansible_port=22", ""),
+        ("ansible_host=192.0.2.9:2222", "192.0.2.9:2222"),
+        ("ansible_host=2001:db8::9", "2001:db8::9"),
+    ],
+)
+def test_a_port_of_its_own_is_part_of_the_address(
+    tmp_path: Path, variables: str, address: str
+) -> None:
+    text = f"[pasar]\npasar-horas {variables}\n[nodes:children]\npasar\n"
+    (node,) = nodes(write(tmp_path, text))
+    assert node.address == address
+
+
 def test_it_agrees_with_ansible_inventory_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     told = subprocess.run(

@@ -18,6 +18,7 @@ from node.board.gpiozero_lines import GpiozeroLines
 from node.board.source import BoardSource
 from node.board.status import Condition
 from node.clock import SystemClock
+from node.errors import BoardError
 from node.messages import ButtonPressed, Tamper
 from node.settings import Board
 
@@ -123,6 +124,22 @@ def test_identify_blinks_fast(person: Hands) -> None:
         started = SystemClock().mono()
         changes(person, 10)
         assert SystemClock().mono() - started < 6, "ten changes of `working` take 15 s"
+
+
+def test_nobody_is_told_that_a_dead_lamp_blinks(person: Hands) -> None:
+    def in_use(_moved: Callable[[], None]) -> GpiozeroLines:
+        raise BoardError("line 17 is in use")
+
+    dead = BoardSource(in_use, condition=lambda: WORKING, clock=SystemClock())
+    with pytest.raises(BoardError, match="in use"):
+        dead.run(Ledger(), threading.Event())
+    with pytest.raises(BoardError, match="not open"):
+        dead.identify(30)
+    with running(person) as (source, _):
+        until(person.lamp_level, "the lamp", seconds=5)
+        source.identify(30)
+    with pytest.raises(BoardError, match="not open"):
+        source.identify(30)
 
 
 def test_the_lamp_is_dark_after_the_end(person: Hands) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from node.backoff import Backoff
 from node.clock import SystemClock
 from node.commands import obey
-from node.errors import CameraError
+from node.errors import BoardError, CameraError
 from node.messages import Health, Identify, Reply, decode_envelope, encode_command
 from node.outbox.batch import Rank
 from node.outbox.outbox import Outbox
@@ -232,18 +232,40 @@ class TestCommands:
             b"{}",
             b"null",
             b"[" * 100_000,
-            b'{"command":"shell","id":"a"}',
-            b'{"command":"snapshot","id":"a","extra":1}',
+            b'{"command":"shell"}',
             b'{"command":"snapshot","id":"a b"}',
             b'{"command":"snapshot","id":"' + b"a" * 5000 + b'"}',
-            b'{"command":"replay","id":"a","boot":"../../etc","first":1,"last":2}',
-            b'{"command":"replay","id":"a","boot":"0000000000000000","first":-1,"last":2}',
+            b'{"command":"identify","id":7,"seconds":900}',
             b"\xff\xfe",
         ],
     )
-    def test_no_command_no_reply(self, outbox: Outbox, payload: bytes) -> None:
+    def test_who_is_not_to_be_known_gets_no_reply(self, outbox: Outbox, payload: bytes) -> None:
         called: list[int] = []
         assert obey(payload, outbox=outbox, snapshot=lambda: called.append(1)) is None
+        assert not called
+
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            b'{"command":"shell","id":"a"}',
+            b'{"command":"snapshot","id":"a","extra":1}',
+            b'{"command":"identify","id":"a","seconds":900}',
+            b'{"command":"identify","id":"a","seconds":null}',
+            b'{"command":"replay","id":"a","boot":"../../etc","first":1,"last":2}',
+            b'{"command":"replay","id":"a","boot":"0000000000000000","first":-1,"last":2}',
+        ],
+    )
+    def test_what_is_refused_is_answered(self, outbox: Outbox, payload: bytes) -> None:
+        called: list[float] = []
+        reply = obey(
+            payload,
+            outbox=outbox,
+            snapshot=lambda: called.append(1),
+            identify=called.append,
+        )
+        assert reply is not None
+        assert (reply.id, reply.ok) == ("a", False)
+        assert reply.problem.startswith("not a command: ")
         assert not called
 
     @given(payload=st.binary(max_size=300))
@@ -295,6 +317,14 @@ class TestCommands:
             id="a", ok=True
         )
         assert asked == [5]
+
+    def test_a_lamp_that_nothing_lights_is_explained(self, outbox: Outbox) -> None:
+        def identify(_seconds: float) -> None:
+            raise BoardError("the lines are not open")
+
+        payload = encode_command(Identify(id="a"))
+        reply = obey(payload, outbox=outbox, snapshot=None, identify=identify)
+        assert reply == Reply(id="a", ok=False, problem="the lines are not open")
 
     def test_identify_without_lamp_is_explained(self, outbox: Outbox) -> None:
         payload = encode_command(Identify(id="a"))

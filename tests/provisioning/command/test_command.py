@@ -176,8 +176,11 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
             assert capsys.readouterr().out.startswith(f"Usage: simpul {name} {each}")
 
 
-def test_every_command_can_be_tried_dry(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_can_be_tried_dry(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """By a --dry-run or --plan of its own, or by telling what would be run."""
+    monkeypatch.chdir(ROOT)
     everything = namespace([])
     listed = dict(everything.tasks.items())
     for outer, inner in everything.collections.items():
@@ -188,7 +191,7 @@ def test_every_command_can_be_tried_dry(capsys: pytest.CaptureFixture[str]) -> N
         if {"--dry-run", "--plan"} & {*options}:
             continue
         places = [argument for argument in options.values() if argument.positional]
-        assert main([*name.split(), *("x" for _ in places), "--dry-run"]) == 0
+        assert main([*name.split(), *("pasar-horas" for _ in places), "--dry-run"]) == 0
         assert capsys.readouterr().out.startswith(f"would run {found.said}: ")
 
 
@@ -200,6 +203,30 @@ def test_a_trial_is_told_with_its_values() -> None:
     assert isinstance(wrong, Found)
     with pytest.raises(UsageError, match="NEW is missing"):
         told(wrong)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("reboot pasar-hroas --dry-run", 1, "did you mean pasar-horas?"),
+        ("reboot pasar-horas no-such-node --dry-run", 1, "'no-such-node' is not in the inventory"),
+        ("shell --dry-run taman-bnga", 1, "did you mean taman-bunga?"),
+        ("status --drift --nodes pasar-horas,taman-bnga --dry-run", 1, "did you mean taman-bunga?"),
+        ("reboot pasar-horas --inventory /none --dry-run", 1, "no such file"),
+        ("logs pasar-horas taman-bunga --dry-run", 0, "would run simpul logs"),
+    ],
+)
+def test_a_trial_looks_the_nodes_up(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    line: str,
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(line.split()) == code
+    said = capsys.readouterr()
+    assert words in said.out + said.err
 
 
 def test_a_plan_is_a_trial_under_another_name() -> None:
@@ -266,6 +293,23 @@ def test_a_reader_who_has_enough_sees_no_traceback() -> None:
     )
     assert done.returncode in {0, 141}  # 0 when the answer went before the reader did
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", [["--help"], ["nodes", "--json"]])
+def test_an_answer_that_finds_no_room_is_explained(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "provisioning", *words],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "simpul: the answer is not whole: standard output: No space left on device\n"
+    )
 
 
 def test_nodes_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:

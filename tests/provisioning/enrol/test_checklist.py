@@ -246,6 +246,40 @@ def test_in_a_terminal_the_picture_is_shown_and_asked_about(
     assert register.view_confirmed("pasar-horas") is (answer == "y")
 
 
+def speak_without_stills(talker: Talker, stop: threading.Event, kept_at: datetime) -> None:
+    """Say all that a node says whose camera sends nothing more; its last still is at the broker."""
+    talker.birth()
+    talker.still(jpeg(), at=kept_at)
+    while not stop.is_set():
+        talker.measure()
+        talker.publish("health", msgspec.json.encode(talker.envelope("health", WELL, 1)))
+        camera = Camera(adapter="picamera2", running=False)
+        talker.publish("camera", msgspec.json.encode(talker.envelope("camera", camera, 2)))
+        stop.wait(0.3)
+
+
+@pytest.mark.parametrize("age_s", [30 * 86_400, 55])
+def test_nobody_is_asked_about_a_picture_that_the_broker_kept(
+    broker: Mosquitto, tmp_path: Path, age_s: int
+) -> None:
+    """Neither about last month's, nor about one that is new, and of the pole before this one."""
+    register = Register(tmp_path / "register.db")
+    register.record_host_key("pasar-horas", "ssh-ed25519 A", "confirmed")
+    stop = threading.Event()
+    with Talker(broker.url, "pasar-horas") as talker:
+        kept_at = datetime.now(UTC) - timedelta(seconds=age_s)
+        node = threading.Thread(target=speak_without_stills, args=(talker, stop, kept_at))
+        node.start()
+        shown, status = converse(broker.url, "y", register.file)
+        stop.set()
+        node.join()
+    assert status == 3, shown
+    assert "right view?" not in shown
+    assert "▄" not in shown
+    assert "belum terlihat / not seen" in shown
+    assert register.rows("view") == []
+
+
 def converse(url: str, answer: str, register: Path) -> tuple[str, int]:
     """Run `simpul checklist` in a terminal of 120 x 50 and answer its question."""
     child, terminal = pty.fork()

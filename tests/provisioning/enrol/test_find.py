@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from invoke import Context
 from services.box import Box, box_missing
 from services.flashed import Station
+from services.sshd import Sshd, sshd_missing
 
 from provisioning.enrol import find
 from provisioning.enrol.errors import EnrolError
@@ -110,6 +111,52 @@ def test_a_machine_that_greets_in_garbage_is_not_the_node(stranger: int) -> None
 def test_a_port_that_cannot_be_is_said_at_once(port: int) -> None:
     with pytest.raises(EnrolError, match=f"--port {port}: .* 1 to 65535"):
         wait_for_node(NODE, ["ssh-ed25519 A"], address="127.0.0.1", port=port, timeout_s=5)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        (
+            "192.0.2.1:2222",
+            "192.0.2.1 is looked for at port 22; tell its own apart, as in --port 2222",
+        ),
+        ("[fe80::1%eth0]:2222", "fe80::1%eth0 is looked for at port 22"),
+        ("Pasar-Horas.local:ssh", "tell its own apart, as in --port 22"),
+        ("192.0.2.1:", "tell its own apart, as in --port 22"),
+    ],
+)
+def test_a_port_behind_the_address_is_told_apart(address: str, words: str) -> None:
+    with pytest.raises(EnrolError) as caught:
+        wait_for_node(NODE, ["ssh-ed25519 A"], address=address, timeout_s=0)
+    assert words in str(caught.value)
+
+
+@pytest.fixture
+def somebody(tmp_path: Path) -> Iterator[Sshd]:
+    if sshd_missing():
+        pytest.skip("sshd is not installed, or this is not root")
+    sshd = Sshd(tmp_path / "sshd", b"", b"", "nobody")
+    sshd.make_host_key()
+    with sshd:
+        yield sshd
+
+
+@pytest.mark.parametrize("address", ["LocalHost", "localhost:{port}", "127.0.0.1"])
+def test_a_name_is_found_however_it_is_written(somebody: Sshd, address: str) -> None:
+    public = somebody.host_key.with_suffix(".pub").read_text()
+    key = " ".join(public.split()[:2])
+    named = address.format(port=somebody.port)
+    for node, asked in ((NODE, named), (Node(name="pasar-horas", address=named), "")):
+        found = wait_for_node(node, [key], address=asked, port=somebody.port, timeout_s=10)
+        assert found == (named.split(":")[0], key)
+
+
+def test_a_port_alone_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An inventory that gives a node a port, and no address, leaves it to be looked for."""
+    monkeypatch.setattr(find, "candidates", lambda _: ["192.0.2.1"])
+    monkeypatch.setattr(find, "host_keys", lambda *_: {"192.0.2.1": "ssh-ed25519 A"})
+    node = Node(name="pasar-horas", address="pasar-horas:2222")
+    assert wait_for_node(node, ["ssh-ed25519 A"], port=2222) == ("192.0.2.1", "ssh-ed25519 A")
 
 
 def test_a_name_that_no_host_can_have_leads_nowhere() -> None:
