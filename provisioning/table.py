@@ -21,7 +21,8 @@ _UNSURE = "[red]?[/red]"
 _PLAIN = ("node", "place", "site", "state", "since", "still")
 _LIVE = ("°C", "users", "unsent", "memory", "heard")
 _FIRST_TO_GO = ("agent", "memory", "site", "place", "unsent", "°C", "users")
-_FOLDED_COLUMNS = 16  # of a place, whose name has words
+_OF_WORDS = ("place", "state", "since")  # these may be folded between them
+_FOLDED_COLUMNS = 16  # of a place
 _EDGE_COLUMNS, _BETWEEN_COLUMNS = 1, 3  # of a table's frame
 
 
@@ -46,7 +47,9 @@ def fleet_table(
     kept = _fitting(headings, shown, columns)
     for heading in kept:
         right = heading in _LIVE
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "place")
+        table.add_column(
+            heading, justify="right" if right else "left", no_wrap=heading not in _OF_WORDS
+        )
     for row in shown:
         table.add_row(*(_pale(row[heading]) if lost_at else row[heading] for heading in kept))
     if lost_at:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from services.mosquitto import Mosquitto
@@ -115,20 +115,22 @@ def test_a_figure_that_cannot_be_is_garbage(data: dict[str, float]) -> None:
     assert fleet.nodes["pasar-horas"].health is None
 
 
-@given(st.data())
-def test_no_figure_stops_the_table(data: st.DataObject) -> None:
+@settings(max_examples=30)
+@given(_EXTREME)
+def test_no_figure_stops_the_table(figure: float) -> None:
+    """One node for each field that there is, which says this figure of it."""
     fleet = Fleet()
-    models = {"health": Health, "wifi": Wifi, "camera": Camera}
-    given = {
+    needed = {
         "wifi": {"interface": "wlan0", "up": True},
         "camera": {"adapter": "x", "running": True},
     }
-    for kind, model in models.items():
-        names = [field.name for field in msgspec.structs.fields(model) if "_" in field.name]
-        figures = data.draw(st.dictionaries(st.sampled_from(names), _EXTREME, max_size=3))
-        plain = msgspec.Raw(json.dumps({**given.get(kind, {}), **figures}).encode())
-        fleet.hear(f"simpul/1/pasar-horas/{kind}", said(kind, plain), NOW)
-    assert "pasar-horas" in draw(*fleet.nodes.values())
+    for kind, model in {"health": Health, "wifi": Wifi, "camera": Camera}.items():
+        for field in msgspec.structs.fields(model):
+            talker = Talker("mqtt://127.0.0.1:1", f"{kind}-{field.name.replace('_', '-')}")
+            data = json.dumps({**needed.get(kind, {}), field.name: figure}).encode()
+            payload = encode(talker.envelope(kind, msgspec.Raw(data), 1))
+            fleet.hear(f"simpul/1/{talker.name}/{kind}", payload, NOW)
+    assert "health-agent-memory-bytes" in draw(*fleet.nodes.values())
 
 
 def test_a_death_that_was_heard_is_of_its_arrival() -> None:
@@ -228,6 +230,11 @@ def test_on_a_narrow_terminal_the_name_stays_whole() -> None:
         assert words in text
     assert "agent" not in text
     assert "0.1.0" in draw(FULL)
+    name = "simpang-empat-jalan-merdeka"
+    text = draw(FULL, NodeView(node=name, state_not_before=NOW - 40 * DAY), columns=80)
+    assert "…" not in text
+    for words in (name, "pasar-horas", "heard"):
+        assert words in text
 
 
 @given(st.integers(20, 300), st.booleans())
@@ -262,12 +269,15 @@ def test_watch_tells_that_the_broker_is_gone(broker: Mosquitto) -> None:
         env={"COLUMNS": "80", "TERM": "xterm", "PATH": "/usr/bin:/bin"},
     ) as process:
         os.close(theirs)
-        read_until(ours, "adam-malik")
-        broker.kill()
-        read_until(ours, "connection lost since")
-        process.send_signal(signal.SIGINT)
-        assert process.wait() == 130
-    os.close(ours)
+        try:
+            read_until(ours, "adam-malik")
+            broker.kill()
+            read_until(ours, "connection lost since")
+            process.send_signal(signal.SIGINT)
+            assert process.wait() == 130
+        finally:
+            process.kill()
+            os.close(ours)
 
 
 def read_until(terminal: int, words: str) -> None:
