@@ -1,5 +1,6 @@
 """The tasks of the command `simpul`; each hands over to the module that does the work."""
 
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,11 +15,10 @@ from provisioning.demo.run import Demo, run_demo
 from provisioning.fleet import Fleet
 from provisioning.inventory import INVENTORY_FILE
 from provisioning.inventory import nodes as listed
-from provisioning.listen import listening
+from provisioning.listen import RETAINED_SECONDS_MAX, line_to
 from provisioning.register import REGISTER_FILE
 from provisioning.table import fleet_json, fleet_table, nodes_json, nodes_table
 
-_RETAINED_SECONDS = 1.0
 _REFRESH_SECONDS = 0.5
 
 
@@ -54,6 +54,7 @@ def list_nodes(
 @task(
     help={
         **BROKER_HELP,
+        "within": "Seconds to wait, at most, for what the broker retains.",
         "drift": "Tell instead what differs from inventory, playbooks and rollouts; exit 3 if any.",
         "nodes": "With --drift only these, with commas between.",
         "inventory": f"Else {INVENTORY_FILE}.",
@@ -68,6 +69,7 @@ def status(  # noqa: PLR0913, PLR0917 - the options of a command line
     ca: str = "",
     certificate: str = "",
     key: str = "",
+    within: float = RETAINED_SECONDS_MAX,
     drift: bool = False,  # noqa: FBT001, FBT002 - an option of the command line
     nodes: str = "",
     inventory: str = str(INVENTORY_FILE),
@@ -86,18 +88,24 @@ def status(  # noqa: PLR0913, PLR0917 - the options of a command line
                 identity=identity,
                 names=nodes,
                 broker=broker_or_none(broker, ca, certificate, key),
+                within_seconds=within,
             ),
             json=json,
         )
         return
     fleet = Fleet()
-    with listening(broker_or_default(broker, ca, certificate, key), ("state", "frame"), fleet.hear):
-        time.sleep(_RETAINED_SECONDS)  # the broker does not say when the last retained one is out
+    access = broker_or_default(broker, ca, certificate, key)
+    with line_to(access, ("state", "frame"), fleet.hear) as line:
+        if not line.settled(within):
+            cut = f"not all came within {within:g} s: nodes or stills are missing; use --within"
+            print(f"simpul: {access.url}: {cut}", file=sys.stderr)  # noqa: T201 - to its terminal
     views = list(fleet.nodes.values())
     if json:
         print(fleet_json(views))  # noqa: T201 - the command's answer
         return
-    Console().print(fleet_table(views, live=False) if views else "no node has been heard yet")
+    console = Console()
+    shown = fleet_table(views, live=False, columns=console.width)
+    console.print(shown if views else "no node has been heard yet")
 
 
 @task(help={**BROKER_HELP, "seconds": "End after so many seconds; 0 runs until Ctrl-C."})
@@ -114,10 +122,14 @@ def watch(
     kinds = ("state", "frame", "health", "wifi", "camera")
     end_mono = time.monotonic() + seconds if seconds else float("inf")
     never = threading.Event()
+    console = Console()
     with (
-        listening(broker_or_default(broker, ca, certificate, key), kinds, fleet.hear),
-        Live(console=Console(), auto_refresh=False) as screen,
+        line_to(broker_or_default(broker, ca, certificate, key), kinds, fleet.hear) as line,
+        Live(console=console, auto_refresh=False) as screen,
     ):
         while time.monotonic() < end_mono:
             never.wait(_REFRESH_SECONDS)
-            screen.update(fleet_table(list(fleet.nodes.values()), live=True), refresh=True)
+            table = fleet_table(
+                list(fleet.nodes.values()), live=True, columns=console.width, lost_at=line.lost_at
+            )
+            screen.update(table, refresh=True)

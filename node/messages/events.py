@@ -5,13 +5,15 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from node.messages.numbers import WHOLE_MAX, Whole
+
 
 class SourceFailed(Struct, frozen=True, kw_only=True):
     """A source stopped with an error and will be started again."""
 
     source: Annotated[str, Meta(description="Name of the source.")]
     reason: Annotated[str, Meta(max_length=500, description="What went wrong.")]
-    failures_count: Annotated[int, Meta(ge=1, description="Failures in a row.")]
+    failures_count: Annotated[int, Meta(ge=1, le=WHOLE_MAX, description="Failures in a row.")]
     retry_seconds: Annotated[float, Meta(ge=0, description="Time until it is started again.")]
 
 
@@ -19,7 +21,9 @@ class SourceRecovered(Struct, frozen=True, kw_only=True):
     """A source that had failed works again."""
 
     source: Annotated[str, Meta(description="Name of the source.")]
-    failures_count: Annotated[int, Meta(ge=1, description="Failures before it worked.")]
+    failures_count: Annotated[
+        int, Meta(ge=1, le=WHOLE_MAX, description="Failures before it worked.")
+    ]
 
 
 class ButtonPressed(Struct, frozen=True, kw_only=True):
@@ -40,7 +44,7 @@ class OutboxDamaged(Struct, frozen=True, kw_only=True):
     """The outbox file was unreadable; it was set aside and what could be read was kept."""
 
     reason: Annotated[str, Meta(max_length=500, description="What SQLite said.")]
-    salvaged_count: Annotated[int, Meta(ge=0, description="Messages carried over.")]
+    salvaged_count: Annotated[Whole, Meta(description="Messages carried over.")]
 
 
 EVENTS: MappingProxyType[str, type[Struct]] = MappingProxyType(

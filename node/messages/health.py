@@ -1,8 +1,13 @@
 """What a node says of itself; a field is absent where the board cannot tell."""
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
+
+from node.messages.numbers import Whole
+
+_Celsius: TypeAlias = Annotated[float, Meta(ge=-273.15, le=1000)]
+"""Between the absolute zero and where silicon melts."""
 
 
 class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -12,7 +17,7 @@ class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
         None
     )
     load_1min: Annotated[float | None, Meta(description="Load average of one minute.")] = None
-    cpu_temperature_celsius: Annotated[float | None, Meta(description="CPU temperature.")] = None
+    cpu_temperature_celsius: Annotated[_Celsius | None, Meta(description="CPU temperature.")] = None
     under_voltage_now: Annotated[bool | None, Meta(description="Supply voltage is too low.")] = None
     under_voltage_since_boot: Annotated[
         bool | None, Meta(description="Supply voltage was too low at some time.")
@@ -33,24 +38,24 @@ class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
     temperature_limited_since_boot: Annotated[
         bool | None, Meta(description="The soft temperature limit was active at some time.")
     ] = None
-    memory_total_bytes: Annotated[int | None, Meta(description="Memory of the machine.")] = None
+    memory_total_bytes: Annotated[Whole | None, Meta(description="Memory of the machine.")] = None
     memory_available_bytes: Annotated[
-        int | None, Meta(description="Memory that can be used without swapping.")
+        Whole | None, Meta(description="Memory that can be used without swapping.")
     ] = None
     storage_total_bytes: Annotated[
-        int | None, Meta(description="Size of the file system that holds the state directory.")
+        Whole | None, Meta(description="Size of the file system that holds the state directory.")
     ] = None
     storage_free_bytes: Annotated[
-        int | None, Meta(description="Free space there, for an unprivileged process.")
+        Whole | None, Meta(description="Free space there, for an unprivileged process.")
     ] = None
     storage_read_only: Annotated[
         bool | None, Meta(description="That file system is mounted read-only.")
     ] = None
     storage_written_bytes: Annotated[
-        int | None, Meta(description="Bytes written to its disk since the machine started.")
+        Whole | None, Meta(description="Bytes written to its disk since the machine started.")
     ] = None
     storage_life_used_percent: Annotated[
-        int | None,
+        Whole | None,
         Meta(
             description="Life used, as the card itself estimates (JEDEC e.MMC): upper end of its "
             "step of 10; 110 when past its life."
@@ -74,24 +79,24 @@ class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
         float | None, Meta(description="Segments sent again per segment sent, this connection.")
     ] = None
     uplink_connects_count: Annotated[
-        int | None, Meta(description="Connections made since the agent's start.")
+        Whole | None, Meta(description="Connections made since the agent's start.")
     ] = None
-    outbox_bytes: Annotated[int | None, Meta(description="Bytes that the outbox holds.")] = None
+    outbox_bytes: Annotated[Whole | None, Meta(description="Bytes that the outbox holds.")] = None
     outbox_unsent_count: Annotated[
-        int | None, Meta(description="Messages the broker has not acknowledged yet.")
+        Whole | None, Meta(description="Messages the broker has not acknowledged yet.")
     ] = None
     outbox_sacrificed_count: Annotated[
-        int | None, Meta(description="Messages given up for room, ever.")
+        Whole | None, Meta(description="Messages given up for room, ever.")
     ] = None
     outbox_unrecorded_count: Annotated[
-        int | None, Meta(description="Measurements dropped before they got a number.")
+        Whole | None, Meta(description="Measurements dropped before they got a number.")
     ] = None
     outbox_volatile: Annotated[
         bool | None, Meta(description="The disk refuses; messages are held in memory only.")
     ] = None
     frames_replaced_count: Annotated[
-        int | None, Meta(description="Stills that a newer one replaced before they were sent.")
+        Whole | None, Meta(description="Stills that a newer one replaced before they were sent.")
     ] = None
-    agent_memory_bytes: Annotated[int | None, Meta(description="Resident memory of the agent.")] = (
-        None
-    )
+    agent_memory_bytes: Annotated[
+        Whole | None, Meta(description="Resident memory of the agent.")
+    ] = None

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from node.messages.numbers import Dbm, Whole
+
 
 class Station(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One associated device; a field is absent when the driver does not report it."""
@@ -15,28 +17,30 @@ class Station(Struct, frozen=True, kw_only=True, omit_defaults=True):
             description="Keyed hash of the address; the key lives one day, in memory only.",
         ),
     ]
-    signal_dbm: Annotated[int | None, Meta(description="Signal of the last frame.")] = None
-    signal_average_dbm: Annotated[int | None, Meta(description="Signal, driver's average.")] = None
+    signal_dbm: Annotated[Dbm | None, Meta(description="Signal of the last frame.")] = None
+    signal_average_dbm: Annotated[Dbm | None, Meta(description="Signal, driver's average.")] = None
     tx_rate_mbps: Annotated[
         float | None, Meta(description="Rate of the last frame sent to it.")
     ] = None
     rx_rate_mbps: Annotated[
         float | None, Meta(description="Rate of the last frame received from it.")
     ] = None
-    tx_packets_count: Annotated[int | None, Meta(description="Packets sent to it.")] = None
-    tx_retries_count: Annotated[int | None, Meta(description="Retries while sending to it.")] = None
-    tx_failed_count: Annotated[int | None, Meta(description="Packets given up on.")] = None
-    tx_bytes: Annotated[int | None, Meta(description="Bytes sent to it.")] = None
-    rx_bytes: Annotated[int | None, Meta(description="Bytes received from it.")] = None
-    connected_seconds: Annotated[int | None, Meta(description="Time since it associated.")] = None
+    tx_packets_count: Annotated[Whole | None, Meta(description="Packets sent to it.")] = None
+    tx_retries_count: Annotated[Whole | None, Meta(description="Retries while sending to it.")] = (
+        None
+    )
+    tx_failed_count: Annotated[Whole | None, Meta(description="Packets given up on.")] = None
+    tx_bytes: Annotated[Whole | None, Meta(description="Bytes sent to it.")] = None
+    rx_bytes: Annotated[Whole | None, Meta(description="Bytes received from it.")] = None
+    connected_seconds: Annotated[Whole | None, Meta(description="Time since it associated.")] = None
     inactive_seconds: Annotated[float | None, Meta(description="Time since its last frame.")] = None
 
 
 class Airtime(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Channel survey of the frequency in use; times grow since the interface came up."""
 
-    frequency_mhz: Annotated[int, Meta(description="Centre frequency of the channel.")]
-    noise_dbm: Annotated[int | None, Meta(description="Noise floor.")] = None
+    frequency_mhz: Annotated[Whole, Meta(description="Centre frequency of the channel.")]
+    noise_dbm: Annotated[Dbm | None, Meta(description="Noise floor.")] = None
     active_seconds: Annotated[float | None, Meta(description="Time the radio listened.")] = None
     busy_seconds: Annotated[float | None, Meta(description="Time the channel was busy.")] = None
     receive_seconds: Annotated[float | None, Meta(description="Time spent receiving.")] = None
@@ -51,6 +55,6 @@ class Wifi(Struct, frozen=True, kw_only=True, omit_defaults=True):
         bool, Meta(description="Whether the interface is an access point with a channel.")
     ]
     simulated: Annotated[bool, Meta(description="True when the radio is simulated.")] = False
-    stations_count: Annotated[int, Meta(ge=0, description="Associated devices.")] = 0
+    stations_count: Annotated[Whole, Meta(description="Associated devices.")] = 0
     stations: Annotated[tuple[Station, ...], Meta(description="The devices, by pseudonym.")] = ()
     airtime: Annotated[Airtime | None, Meta(description="Survey of the channel in use.")] = None

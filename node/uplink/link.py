@@ -21,10 +21,11 @@ class Acknowledged(Struct, frozen=True):
 
 
 class Received(Struct, frozen=True):
-    """A message arrived on a topic that was subscribed to."""
+    """A message arrived on a topic that was subscribed to; `retained` when it was there before."""
 
     topic: str
     payload: bytes
+    retained: bool = False
 
 
 Happening: TypeAlias = Acknowledged | Received
@@ -48,7 +49,7 @@ class Link(Protocol):
         """Connect to `broker` (mqtt:// or mqtts://host:port) and wait for its consent."""
 
     def subscribe(self, topic: str) -> None:
-        """Ask for messages on `topic`."""
+        """Ask for messages on `topic`; what is retained there comes first."""
 
     def publish(self, message: Message) -> int:
         """Send a message; return the token that Acknowledged will carry."""

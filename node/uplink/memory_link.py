@@ -58,6 +58,8 @@ class MemoryLink:
         """Ask for messages on exactly `topic`."""
         self._require()
         self._topics.add(topic)
+        if kept := self._broker.retained.get(topic):
+            self.deliver(kept, retained=True)
 
     def publish(self, message: Message) -> int:
         """Hand a message to the broker, which acknowledges unless it is mute."""
@@ -102,11 +104,11 @@ class MemoryLink:
             if self._will:
                 self._broker.take(self._will)
 
-    def deliver(self, message: Message) -> None:
+    def deliver(self, message: Message, *, retained: bool = False) -> None:
         """Take a message from the broker when its topic was asked for."""
         with self._changed:
             if message.topic in self._topics:
-                self._happened.append(Received(message.topic, message.payload))
+                self._happened.append(Received(message.topic, message.payload, retained))
                 self._changed.notify()
 
     def lose(self) -> None:

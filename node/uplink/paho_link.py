@@ -182,4 +182,5 @@ class PahoLink:
     def _on_message(
         self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage
     ) -> None:
-        self._happened.append(Received(message.topic, bytes(message.payload)))
+        received = Received(message.topic, bytes(message.payload), message.retain)
+        self._happened.append(received)

@@ -1,5 +1,6 @@
 """What is under way on one connection: which messages fly, and what goes next."""
 
+import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from node.uplink.voice import Voice
 
 _FAREWELL_SECONDS = 1.0
 _REPLIES_MAX = 64
+_log = logging.getLogger(__name__)
 
 
 class _Parcel:
@@ -140,6 +142,9 @@ class Session:
         for happening in self._link.turn(timeout_seconds):
             if isinstance(happening, Acknowledged):
                 self._landed(happening.token)
+            elif happening.retained:
+                # Somebody's mistake: it would be obeyed anew at every connect, for ever.
+                _log.warning("%s: a retained command is not obeyed", happening.topic)
             elif (reply := self._voice.obey(happening.payload)) is not None:
                 self._replies.append(reply)
 

@@ -14,7 +14,8 @@ _COLUMNS_MAX = 100
 _VALUES = {str: "TEXT", int: "N", float: "N", list: "TEXT"}
 _END = """\
 {said} COMMAND --help tells more.
-Exit status: 0 well, 1 failed, 2 a wrong command line, 130 stopped by Ctrl-C."""
+Exit status: 0 well, 1 failed, 2 a wrong command line, 3 done, but not all is well,
+130 stopped by Ctrl-C."""
 _TOP = """\
 simpul --version
 simpul --print-completion-script bash|zsh|fish   for the start file of your shell"""

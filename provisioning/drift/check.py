@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from provisioning.drift.differences import Difference, Event, of_event
+from provisioning.drift.differences import NOBODY, Difference, Event, of_event
 from provisioning.drift.errors import DriftError
 
 PLAYBOOK_FILE = Path("playbooks/site.yml")
@@ -50,16 +50,21 @@ def check_nodes(play: Play, names: Sequence[str]) -> list[Difference]:
             "SIMPUL_DRIFT": str(notes),
         }
         done = subprocess.run(line, check=False, env=environment, capture_output=True, text=True)
-        events = read_events(notes.read_bytes().splitlines())
+        found = read_notes(notes.read_bytes().splitlines())
     if done.returncode not in _ANSWERED:
         said = (done.stdout + done.stderr).strip()[-_SAID_CHARACTERS_MAX:]
         raise DriftError(f"{play.playbook} could not be checked: {said}")
-    return [of_event(event) for event in events]
+    return found
 
 
-def read_events(lines: Iterable[bytes]) -> list[Event]:
-    """Return what the playbook's plugin noted. Raises DriftError."""
+def read_notes(lines: Iterable[bytes]) -> list[Difference]:
+    """Return what the playbook's plugin noted; one that cannot be read is itself told."""
+    return [_read_note(line) for line in lines]
+
+
+def _read_note(line: bytes) -> Difference:
     try:
-        return [msgspec.json.decode(line, type=Event) for line in lines]
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DriftError(f"the notes of the check cannot be read: {error}") from error
+        return of_event(msgspec.json.decode(line, type=Event))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        words = f"a note of the check cannot be read, and what it says is missing here: {error}"
+        return Difference(node=NOBODY, kind="settings", place="", words=words)

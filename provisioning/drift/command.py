@@ -12,7 +12,7 @@ from provisioning.drift.check import Play
 from provisioning.drift.look import differences, unheard_and_unlisted
 from provisioning.drift.show import drift_view
 from provisioning.inventory import nodes
-from provisioning.listen import BrokerAccess
+from provisioning.listen import RETAINED_SECONDS_MAX, BrokerAccess
 from provisioning.update.station import FOLDER, Access, chosen_nodes
 
 _EXIT_DIFFERS = 3
@@ -26,6 +26,7 @@ class Sides(Struct, frozen=True, kw_only=True):
     identity: str
     names: str
     broker: BrokerAccess | None
+    within_seconds: float = RETAINED_SECONDS_MAX
 
 
 def tell_drift(sides: Sides, *, json: bool) -> None:
@@ -40,7 +41,13 @@ def tell_drift(sides: Sides, *, json: bool) -> None:
     play = Play(inventory=sides.inventory, identity=sides.identity)
     found = differences(chosen, access, play, FOLDER)
     if sides.broker is not None:
-        found = [*unheard_and_unlisted(nodes(sides.inventory), sides.broker), *found]
+        heard = unheard_and_unlisted(
+            nodes(sides.inventory),
+            sides.broker,
+            only=[node.name for node in chosen] if sides.names else None,
+            within_seconds=sides.within_seconds,
+        )
+        found = [*heard, *found]
     if json:
         print(msgspec.json.encode(found).decode())  # noqa: T201 - the command's answer
     elif found:

@@ -10,6 +10,8 @@ from node.install.machine import Standing
 from provisioning.update.rollout import Entry
 
 Kind = Literal["settings", "release", "unreachable", "unlisted", "unheard"]
+NOBODY = ""
+"""Stands as the node of what is told of none: something could not be looked at."""
 _DIGITS = 12
 _LINES_MAX = 40
 
@@ -64,6 +66,8 @@ def of_release(node: str, standing: Standing, rolled: Iterable[Rolled]) -> Itera
         entry = each.entries.get(node)
         if entry is None or entry.state != "success":
             continue
+        if not {kind, "leaving"} & each.releases.keys():
+            continue  # was of something else, such as the system
         wanted, left, by = each.releases.get(kind, ""), each.releases.get("leaving", ""), each.file
     has = standing.confirmed
     if (wanted and has != wanted) or (left and has == left):
@@ -78,12 +82,21 @@ def of_release(node: str, standing: Standing, rolled: Iterable[Rolled]) -> Itera
         yield Difference(node=node, kind="release", place="simpul-node.service", words=words)
 
 
-def of_hearing(listed: Iterable[str], heard: Iterable[str]) -> Iterator[Difference]:
-    """Yield who speaks to the broker and is not listed, and who is listed and was never born."""
+def of_hearing(
+    listed: Iterable[str], heard: Iterable[str], *, whole: bool = True
+) -> Iterator[Difference]:
+    """Yield who speaks to the broker and is not listed, and who is listed and was never born.
+
+    Unless the `whole` was heard nobody can be missed.
+    """
     listed, heard = {*listed}, {*heard}
     for name in sorted(heard - listed):
         words = "speaks to the broker, and is not in the inventory"
         yield Difference(node=name, kind="unlisted", place="", words=words)
+    if not whole:
+        words = "not all that the broker retains came in time; try with a longer --within"
+        yield Difference(node=NOBODY, kind="unheard", place="", words=words)
+        return
     for name in sorted(listed - heard):
         words = "is in the inventory, and the broker never heard of it"
         yield Difference(node=name, kind="unheard", place="", words=words)

@@ -1,21 +1,18 @@
 """Looks at the fleet from every side: settings by the playbook, releases over SSH, who is heard."""
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from provisioning.drift.check import Play, check_nodes
-from provisioning.drift.differences import Difference, Rolled, of_hearing, of_release
+from provisioning.drift.differences import NOBODY, Difference, Rolled, of_hearing, of_release
 from provisioning.fleet import Fleet
 from provisioning.inventory import Node
-from provisioning.listen import BrokerAccess, listening
+from provisioning.listen import RETAINED_SECONDS_MAX, BrokerAccess, line_to
 from provisioning.update.errors import NodeError, RecordError, UnreachableError
 from provisioning.update.link import Way, connected
 from provisioning.update.record import read_record
 from provisioning.update.station import Access, ways_of
-
-_RETAINED_SECONDS = 1.0
 
 
 def differences(
@@ -43,12 +40,19 @@ def records(folder: Path) -> Iterator[Rolled]:
         yield Rolled(file=str(file), releases=releases, entries=told.entries)
 
 
-def unheard_and_unlisted(nodes: Sequence[Node], broker: BrokerAccess) -> list[Difference]:
-    """Compare the inventory with whom the broker knows. Raises FleetError."""
+def unheard_and_unlisted(
+    nodes: Sequence[Node],
+    broker: BrokerAccess,
+    *,
+    only: Container[str] | None = None,
+    within_seconds: float = RETAINED_SECONDS_MAX,
+) -> list[Difference]:
+    """Compare the inventory with whom the broker knows; of `only` these. Raises FleetError."""
     fleet = Fleet()
-    with listening(broker, ("state",), fleet.hear):
-        time.sleep(_RETAINED_SECONDS)  # the broker does not say when the last retained one is out
-    return [*of_hearing((node.name for node in nodes), fleet.nodes)]
+    with line_to(broker, ("state",), fleet.hear) as line:
+        whole = line.settled(within_seconds)
+    found = of_hearing((node.name for node in nodes), fleet.nodes, whole=whole)
+    return [each for each in found if only is None or each.node in only or each.node == NOBODY]
 
 
 def _release(name: str, way: Way, rolled: Sequence[Rolled]) -> Iterator[Difference]:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from node.messages import Health
-from provisioning.fleet import NodeView
+from provisioning.fleet import NodeView, age_seconds
 
 Verdict = Literal["good", "bad", "unseen", "unknown", "absent"]
 """unseen: every such node tells it, and this one has not yet; unknown: its board cannot tell;
@@ -75,17 +75,20 @@ def _birth(view: NodeView) -> Check:
 
 
 def _camera(view: NodeView, now: datetime) -> Check:
-    age_s = None if view.still_at is None else (now - view.still_at).total_seconds()
+    # A still whose clock was not set, or that is from the future, may be of any age.
+    still_at = view.still_at if view.still_clock_synced else None
+    age_s = None if still_at is None else age_seconds(still_at, now)
     verdict: Verdict = "good" if age_s is not None and age_s <= _STILL_AGE_MAX_S else "bad"
     if view.state and not view.state.camera:
         verdict = "absent"
     simulated = bool(view.camera and view.camera.simulated)
+    age = "? s" if age_s is None else f"{age_s:.0f} s"
     return Check(
         key="camera",
         indonesian="Gambar kamera",
         english="Camera picture",
         verdict=verdict,
-        value="" if age_s is None else f"{max(0.0, age_s):.0f} s" + _simulated(simulated),
+        value="" if view.still_at is None else age + _simulated(simulated),
         advice_indonesian="periksa kabel pita kamera dan mask.toml",
         advice_english="look at the camera's ribbon cable and mask.toml",
     )

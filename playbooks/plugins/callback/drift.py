@@ -65,8 +65,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible has no types
             "words": str(said.get("msg", "")),
             "diffs": [*_diffs(said)],
         }
-        with Path(os.environ["SIMPUL_DRIFT"]).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        # A file that is no UTF-8 comes as lone surrogates (PEP 383), which no JSON reader takes.
+        notes = Path(os.environ["SIMPUL_DRIFT"])
+        with notes.open("a", encoding="utf-8", errors="replace") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def _single(said: dict[str, Any]) -> Iterator[dict[str, Any]]:

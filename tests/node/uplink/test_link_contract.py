@@ -50,6 +50,17 @@ def test_a_subscriber_receives_its_topic_only(open_link: OpenLink) -> None:
     assert received(until(listener, lambda all_: bool(received(all_)))) == [Received("cmd", b"yes")]
 
 
+def test_what_is_retained_comes_first_and_says_so(open_link: OpenLink) -> None:
+    listener, talker = open_link("listener"), open_link("talker")
+    talker.publish(Message(topic="cmd", payload=b"before", retain=True))
+    until(talker, lambda all_: len(all_) >= 1)
+    listener.subscribe("cmd")
+    heard = received(until(listener, lambda all_: bool(received(all_))))
+    talker.publish(Message(topic="cmd", payload=b"now", retain=True))
+    heard += received(until(listener, lambda all_: bool(received(all_))))
+    assert heard == [Received("cmd", b"before", retained=True), Received("cmd", b"now")]
+
+
 def test_wake_ends_a_turn_early(open_link: OpenLink, later: Later) -> None:
     link = open_link()
     link.turn(0.2)

@@ -183,6 +183,18 @@ def test_a_command_gets_its_reply(rig: Rig) -> None:
     assert rig.of(f"simpul/1/{NODE}/reply")[0].payload == b"did this"
 
 
+def test_a_command_that_is_retained_is_not_obeyed(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.broker.take(Message(topic=f"simpul/1/{NODE}/cmd", payload=b"old", retain=True))
+    rig.thread.start()
+    eventually(rig.states)
+    rig.broker.take(Message(topic=f"simpul/1/{NODE}/cmd", payload=b"new"))
+    eventually(lambda: rig.of(f"simpul/1/{NODE}/reply"))
+    assert [message.payload for message in rig.of(f"simpul/1/{NODE}/reply")] == [b"did new"]
+    assert "a retained command is not obeyed" in caplog.text
+
+
 def test_a_refusing_broker_is_tried_again(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     rig.broker.refusal = "Not authorized"
     rig.thread.start()

@@ -166,6 +166,7 @@ def test_help_tells_options_defaults_and_the_whole_story() -> None:
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     listed = capsys.readouterr().out
+    assert "3 done, but not all is well" in listed
     for name in COMMANDS:
         assert f"  {name}" in listed
         assert main([name, "--help"]) == 0

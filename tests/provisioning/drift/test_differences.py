@@ -1,13 +1,19 @@
 """What differs is worded from what Ansible, the records and the broker say."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from services.mosquitto import Mosquitto
+from services.talker import Talker
 
 from node.install.machine import Standing
-from provisioning.drift.check import read_events
+from provisioning.drift.check import Play, check_nodes, read_notes
 from provisioning.drift.differences import (
+    NOBODY,
     Difference,
     Event,
     Rolled,
@@ -15,10 +21,13 @@ from provisioning.drift.differences import (
     of_hearing,
     of_release,
 )
-from provisioning.drift.errors import DriftError
+from provisioning.drift.look import unheard_and_unlisted
+from provisioning.inventory import Node
+from provisioning.listen import BrokerAccess
 from provisioning.update.rollout import Entry
 
 OLD, NEW = "a" * 64, "b" * 64
+ROOT = Path(__file__).parents[3]
 KIND = {"platform": "aarch64", "python": "3.13"}
 
 
@@ -34,6 +43,9 @@ def rolled(file: str, releases: dict[str, str], **states: str) -> Rolled:
 
 UPDATE = rolled("1", {"aarch64/3.13": NEW}, n0="success", n1="cancelled", n2="pending")
 BACK = rolled("2", {"leaving": NEW}, n0="success")
+# What `simpul update-os` leaves, and a rollout to boards of another kind.
+SYSTEM = rolled("3", {"os": "2026.2"}, n0="success")
+OTHERS = rolled("4", {"x86_64/3.12": OLD}, n0="success")
 
 
 @pytest.mark.parametrize(
@@ -50,6 +62,11 @@ BACK = rolled("2", {"leaving": NEW}, n0="success")
         ("n0", NEW, [UPDATE, BACK], f"has {NEW[:12]}, though 2 took it back from {NEW[:12]}"),
         ("n0", NEW, [UPDATE, BACK, UPDATE], ""),
         ("n0", OLD, [], ""),
+        ("n0", OLD, [UPDATE, SYSTEM], f"has {OLD[:12]}, though 1 brought {NEW[:12]}"),
+        ("n0", OLD, [UPDATE, OTHERS], f"has {OLD[:12]}, though 1 brought {NEW[:12]}"),
+        ("n0", NEW, [BACK, SYSTEM], f"has {NEW[:12]}, though 2 took it back from {NEW[:12]}"),
+        ("n0", NEW, [UPDATE, SYSTEM], ""),
+        ("n0", OLD, [SYSTEM], ""),
     ],
 )
 def test_the_release_is_what_the_last_rollout_left(
@@ -92,6 +109,55 @@ def test_strangers_and_the_silent_are_told() -> None:
     assert found == {("a", "unheard"), ("c", "unlisted")}
 
 
+def test_nobody_is_missed_who_may_not_have_been_heard() -> None:
+    found = [*of_hearing(["a", "b"], ["b", "c"], whole=False)]
+    assert [(each.node, each.kind) for each in found] == [("c", "unlisted"), (NOBODY, "unheard")]
+    assert "--within" in found[1].words
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[BrokerAccess]:
+    """Run a broker that knows "a" and the stranger "x", and gives their access."""
+    with Mosquitto(tmp_path / "broker") as broker:
+        for name in ("a", "x"):
+            with Talker(broker.url, name) as talker:
+                talker.birth()
+        yield BrokerAccess(url=broker.url)
+
+
+@pytest.mark.parametrize(
+    ("only", "kinds"),
+    [
+        (None, {"b": "unheard", "c": "unheard", "x": "unlisted"}),
+        (["a"], {}),
+        (["a", "b"], {"b": "unheard"}),
+    ],
+)
+def test_only_who_was_named_is_told_of(
+    broker: BrokerAccess, only: list[str] | None, kinds: dict[str, str]
+) -> None:
+    listed = [Node(name=name) for name in "abc"]
+    found = unheard_and_unlisted(listed, broker, only=only)
+    assert {each.node: each.kind for each in found} == kinds
+
+
+def test_a_file_that_is_no_text_does_not_stop_the_check(tmp_path: Path) -> None:
+    """Ansible itself checks this machine."""
+    (tmp_path / "latin.conf").write_bytes(b"caf\xe9\n")
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins/callback").symlink_to(ROOT / "playbooks/plugins/callback")
+    playbook, inventory = tmp_path / "play.yml", tmp_path / "inventory.ini"
+    playbook.write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n"
+        "    - name: Configure\n      ansible.builtin.copy:\n"
+        f'        {{content: "new\\n", dest: {tmp_path / "latin.conf"}, mode: "0644"}}\n'
+    )
+    inventory.write_text("here ansible_connection=local\n")
+    (found,) = check_nodes(Play(playbook=playbook, inventory=inventory), ["here"])
+    assert (found.node, found.words) == ("here", "Configure")
+    assert found.lines == ("@@ -1 +1 @@", "-caf?", "+new")
+
+
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_any_texts_are_compared(before: str, after: str) -> None:
     event = Event(node="n0", what="changed", task="t", diffs=((before, after),))
@@ -101,6 +167,9 @@ def test_any_texts_are_compared(before: str, after: str) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_notes_that_nobody_wrote_are_refused(line: bytes) -> None:
-    with pytest.raises(DriftError, match="cannot be read"):
-        read_events([line])
+def test_a_note_that_nobody_wrote_is_told_and_the_others_are_read(line: bytes) -> None:
+    good = msgspec.json.encode(Event(node="n0", what="changed", task="t"))
+    bad, read = read_notes([line, good])
+    assert (bad.node, bad.kind) == (NOBODY, "settings")
+    assert "cannot be read" in bad.words
+    assert (read.node, read.words) == ("n0", "t")

@@ -77,6 +77,8 @@ def test_a_node_that_works_is_all_green() -> None:
         (view(online=False), "online"),
         (NodeView(node="a"), "online"),
         (view(still_age_s=61), "camera"),
+        (view(still_age_s=-86_400), "camera"),
+        (msgspec.structs.replace(view(), still_clock_synced=False), "camera"),
         (view(up=False), "hotspot"),
         (view(uplink_round_trip_seconds=1.1), "uplink"),
         (view(uplink_loss_ratio=0.06), "uplink"),
