@@ -52,6 +52,7 @@ class _Redirections(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         if urlsplit(newurl).scheme not in {"http", "https"}:
+            fp.close()
             raise FetchError(f"{req.full_url}: leads to {newurl}, which is neither http nor https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from node.install.durable import fsync_directory, is_full, point, remove_link
+from node.install.durable import fsync_directory, point, remove_link
 from node.install.errors import ServiceError
 from node.install.machine import Machine
 from node.install.places import Places
@@ -42,20 +42,20 @@ def revert(machine: Machine, state: State, reason: str, *, booting: bool = False
     """Go back to the confirmed release, or to none; return the record.
 
     Works on a full disk too: the links need no room, and what is taken back makes some for the
-    record. Where that is used up at once the record stays as it is, and the timer does all of this
-    again. Raises InstallError, ServiceError.
+    record. Where the record cannot be written it stays as it is, and the timer does all of this
+    again. Raises OSError where the links cannot be changed.
     """
     _log.warning("release %s is taken back: %s", state.candidate[:16], reason)
     recorded = _write(machine, msgspec.structs.replace(state, phase="reverting"))
     if not recorded:
         _make_room(machine.places)
-    changed = True
+    before = _target(machine.places.current)
     try:
-        changed = follow(machine.places, state)
+        follow(machine.places, state)
     finally:
         # Also where writing failed: the link may be back all the same. But only once where the
         # timer finds the disk full again and again.
-        if not booting and (changed or recorded):
+        if not booting and (recorded or _target(machine.places.current) != before):
             _run_again(machine, state)
     done = State(
         confirmed=state.confirmed,
@@ -122,9 +122,8 @@ def _write(machine: Machine, state: State) -> bool:
     try:
         write_state(machine.places.state, state)
     except OSError as error:
-        if not is_full(error):
-            raise
-        _log.error("%s: disk full; reverting without the record", machine.places.state)
+        where = machine.places.state
+        _log.error("%s: %s; reverting without the record", where, error.strerror)
         return False
     return True
 
