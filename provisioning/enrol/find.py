@@ -91,7 +91,8 @@ def _named_host(address: str, port: int) -> str:
     if match["port"] != str(port):
         own = match["port"] if match["port"].isdecimal() else SSH_PORT
         raise EnrolError(
-            f"{address}: {host} is looked for at port {port}; tell its own apart, as in --port {own}"
+            f"{address}: {host} is looked for at port {port}; tell its own apart, as in --port"
+            f" {own}"
         )
     return host
 

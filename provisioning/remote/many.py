@@ -85,9 +85,12 @@ def _side_by_side(
     ends: SimpleQueue[tuple[str, End]] = SimpleQueue()
 
     def begin(name: str) -> str:
-        deeds[name] = begun(name)
-        run = partial(_end_of, partial(work, name))
-        Thread(target=lambda: ends.put((name, run())), daemon=True).start()
+        def run() -> None:
+            ends.put((name, _end_of(partial(work, name))))
+
+        with begun(name) as deed:
+            Thread(target=run, daemon=True).start()
+            deeds[name] = deed.pop_all()
         return ""
 
     def close(name: str, end: End) -> str:
@@ -100,9 +103,9 @@ def _side_by_side(
         while waiting or deeds:
             if waiting and len(deeds) < parallel:
                 name = waiting.popleft()
-                begin_end = _end_of(partial(begin, name))
-                if begin_end.error is not None:
-                    ended(name, begin_end)
+                end = _end_of(partial(begin, name))
+                if end.error is not None:
+                    ended(name, end)
                 continue
             name, end = ends.get()
             ended(name, _end_of(partial(close, name, end)))

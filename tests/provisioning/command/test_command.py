@@ -253,6 +253,13 @@ def test_a_plan_is_a_trial_under_another_name() -> None:
         ("enrol pasar-hroas", 1, "did you mean pasar-horas?"),
         ("demo --port lima", 2, "'lima' is no number"),
         ("--print-completion-script tcsh", 2, "not supported"),
+        ("identify pasar-horas --seconds 900", 2, "--seconds 900: a lamp blinks for more than 0"),
+        ("identify pasar-horas --seconds 0", 2, "and at most 600 s"),
+        ("identify pasar-horas --seconds nan", 2, "--seconds nan: a lamp blinks"),
+        ("identify pasar-horas --within inf", 2, "--within inf: write seconds"),
+        ("snapshot pasar-horas --within 1e300", 2, "more than 0 and at most 86400"),
+        ("confirm-view pasar-horas --within 0", 2, "--within 0: write seconds"),
+        ("reboot pasar-horas --within nan", 2, "--within nan: write seconds"),
     ],
 )
 def test_the_real_command_says_what_is_wrong(line: str, code: int, words: str) -> None:

@@ -278,7 +278,7 @@ def test_nobody_is_asked_about_a_picture_that_the_broker_kept(
     assert status == 3, shown
     assert "right view?" not in shown
     assert "▄" not in shown
-    assert "belum terlihat / not seen" in shown
+    assert "View confirmed: look at the picture" in shown
     assert register.rows("view") == []
 
 

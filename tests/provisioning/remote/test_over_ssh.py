@@ -79,10 +79,10 @@ def outcomes(folder: Path) -> dict[str, list[str]]:
 def test_lines_of_several_nodes_are_never_glued(
     fleet: NodeFleet, programs: dict[tuple[str, str], str], tmp_path: Path
 ) -> None:
-    put(fleet, programs, *fleet.nodes, journalctl=LINES)
+    put(fleet, programs, *fleet.nodes, journalctl=LINES.replace("400", "4000"))
     said, complaints = start(fleet, tmp_path, "logs", *fleet.nodes).communicate()
     assert sorted(said.splitlines()) == sorted(
-        f"{name} | line {number}" for name in fleet.nodes for number in range(1, 401)
+        f"{name} | line {number}" for name in fleet.nodes for number in range(1, 4001)
     ), complaints
     assert outcomes(tmp_path) == {name: ["", "done"] for name in fleet.nodes}
 
@@ -132,7 +132,7 @@ def test_a_connection_that_is_cut_amid_an_answer_is_that_nodes_failure(
         "n0: 127.0.0.1: the connection ended before the answer",
         "n1: it refuses: not today",
     ]
-    put(fleet, programs, "n0", journalctl="#!/bin/sh\necho begun\n" + CUT)
+    put(fleet, programs, "n0", journalctl="#!/bin/sh\necho begun\nkill -9 $PPID\n")
     reading = start(fleet, tmp_path, "logs", "n0")
     said, complaints = reading.communicate()
     assert (reading.returncode, complaints) == (3, "")
