@@ -1,6 +1,5 @@
 """The command `simpul`: Fabric's tasks, each at home in the module that does the work."""
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -50,7 +49,6 @@ _EXIT_FAILED = 1
 _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
 _EXIT_PIPE = 141
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,9 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
         _say_no_more()  # whoever read the answer has read enough
         return _EXIT_PIPE
     except OSError as error:
-        # Commands word every error of files that they name; this one is of the answer itself.
-        if error.errno not in _NO_ROOM or error.filename is not None:
-            raise
+        if _can_answer():
+            raise  # it is of something else
         _say_no_more()
         _complain(f"simpul: the answer is not whole: standard output: {error.strerror}")
         return _EXIT_FAILED
@@ -90,6 +87,16 @@ def _status_of(words: Sequence[str]) -> int:
         if end.message:
             _complain(end.message)
         return int(end.code)
+
+
+def _can_answer() -> bool:
+    """Tell whether standard output takes anything, if only the end of a line."""
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
 
 
 def _say_no_more() -> None:

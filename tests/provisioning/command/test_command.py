@@ -1,5 +1,6 @@
 """`simpul` reads what people write, suggests what they meant, and never shows a traceback."""
 
+import errno
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from invoke import Collection, Context
 
 from node.messages import SimpulError
+from provisioning import __main__ as simpul
 from provisioning.__main__ import COMMANDS, main, namespace
 from provisioning.command.complete import candidates
 from provisioning.command.errors import UsageError
@@ -318,6 +320,17 @@ def test_an_answer_that_finds_no_room_is_explained(words: list[str]) -> None:
     assert done.stderr == (
         "simpul: the answer is not whole: standard output: No space left on device\n"
     )
+
+
+def test_an_error_of_something_else_is_not_taken_for_one_of_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_words: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(simpul, "_run", fail)
+    with pytest.raises(OSError, match="No space left"):
+        simpul.main([])
 
 
 def test_nodes_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
