@@ -162,7 +162,7 @@ def _node(name: str, variables: dict[str, object], site: str, inventory: Path) -
 
 
 def _with_port(address: str, port: str) -> str:
-    """Return host:port where the port is another than SSH's; an IPv6 address has no room for it."""
-    if port in {"", _SSH_PORT} or ":" in address:
+    """Return host:port where the port is another than SSH's; an IPv6 address stands in brackets."""
+    if port in {"", _SSH_PORT} or re.fullmatch(r"\[.*|[^:]+:[0-9]+", address):
         return address
-    return f"{address}:{port}"
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

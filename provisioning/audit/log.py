@@ -28,7 +28,7 @@ _BREAKS_AROUND_A_LINE = 2
 _MODE = 0o640
 
 
-class Deed(Struct, frozen=True, kw_only=True):
+class Deed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who did what, where; `at` is RFC 3339 in UTC. `outcome` is empty while it is only begun."""
 
     at: str
@@ -40,7 +40,7 @@ class Deed(Struct, frozen=True, kw_only=True):
     outcome: str = ""
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A line of the log: a deed, bound to the hash of the line before it, signed by `key`."""
 
     previous: str

@@ -16,6 +16,7 @@ from provisioning.enrol.errors import EnrolError
 from provisioning.enrol.find import check_port, wait_for_node
 from provisioning.enrol.handover import PLAYBOOK_FILE, provision
 from provisioning.inventory import INVENTORY_FILE, find, nodes
+from provisioning.printable import printable
 from provisioning.register import REGISTER_FILE, Register
 
 _EXIT_RED = 3
@@ -140,4 +141,4 @@ def _check_playbook(file: Path) -> None:
 
 
 def _tell(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201 - beside the answer, which may be JSON
+    print(printable(text, keep="\n\t"), file=sys.stderr)  # noqa: T201 - beside the answer, which may be JSON

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -256,9 +257,7 @@ def ways_of(chosen: Sequence[Node], access: Access) -> dict[str, Way]:
     register = Register(access.register)
     ways = {}
     for node in chosen:
-        address = node.address or node.name
-        # Two colons and more are an IPv6 address.
-        host, _, port = address.partition(":") if address.count(":") == 1 else (address, "", "")
+        host, port = _host_and_port(node.address or node.name)
         keys = tuple(register.host_keys(node.name))
         if not keys:
             raise UnreachableError(
@@ -266,12 +265,20 @@ def ways_of(chosen: Sequence[Node], access: Access) -> dict[str, Way]:
             )
         ways[node.name] = Way(
             host=host,
-            port=int(port) if port.isdigit() else SSH_PORT,
+            port=port,
             user=access.user,
             identity_file=access.identity,
             host_keys=keys,
         )
     return ways
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    """Return both of `host`, `host:port`, and of IPv6 `address`, `[address]:port` (RFC 3986)."""
+    found = re.fullmatch(r"(?:\[(?P<inner>.+)\]|(?P<host>[^:]+)):(?P<port>[0-9]+)", address)
+    if found is None:
+        return address, SSH_PORT
+    return found["inner"] or found["host"], int(found["port"])
 
 
 def _record_file(run: Run) -> Path:

@@ -65,6 +65,7 @@ def test_variables_beside_the_file_count_as_they_do_for_ansible(tmp_path: Path) 
         ("ansible_port=22", ""),
         ("ansible_host=192.0.2.9:2222", "192.0.2.9:2222"),
         ("ansible_host=2001:db8::9", "2001:db8::9"),
+        ("ansible_host=2001:db8::9 ansible_port=2222", "[2001:db8::9]:2222"),
     ],
 )
 def test_a_port_of_its_own_is_part_of_the_address(

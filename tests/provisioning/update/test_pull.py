@@ -173,7 +173,7 @@ def test_what_is_not_signed_or_no_notice_changes_nothing(fleet: NodeFleet, tmp_p
 def test_a_notice_is_carried_out_once(fleet: NodeFleet) -> None:
     """It is retained, and comes again whenever the follower connects."""
     with noticing(BrokerAccess(url=fleet.broker)) as notices:
-        notice = Notice(id="2" * 16, do="status")
+        notice = Notice(id="2" * 16, do="confirm", release="0" * 64)
         assert notices.ask("n2", notice, 60).said
         with pytest.raises(UnreachableError, match="no report"):
             notices.ask("n2", notice, 3)

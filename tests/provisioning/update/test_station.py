@@ -10,7 +10,9 @@ import pytest
 from invoke import Exit
 from services.mosquitto import Mosquitto, mosquitto_program
 
+from provisioning.inventory import Node
 from provisioning.listen import BrokerAccess, listening
+from provisioning.register import Register
 from provisioning.update import engine
 from provisioning.update.air import say_wish, wish_topic
 from provisioning.update.engine import Wish, control_of
@@ -18,7 +20,16 @@ from provisioning.update.errors import PutOffError, RecordError
 from provisioning.update.plan import Place, Plan, make_plan
 from provisioning.update.record import Head, read_record
 from provisioning.update.rollout import Entry, Limits
-from provisioning.update.station import Access, Calm, Run, Turns, access_to, alone, roll_out
+from provisioning.update.station import (
+    Access,
+    Calm,
+    Run,
+    Turns,
+    access_to,
+    alone,
+    roll_out,
+    ways_of,
+)
 from provisioning.update.tasks import leave_wish
 
 NAMES = [f"n{number}" for number in range(8)]
@@ -221,7 +232,30 @@ def test_whoever_interrupts_it_does_not_wait_for_guests(
 
     monkeypatch.setattr(rollout, "turn", turn)
     monkeypatch.setattr(engine, "wait", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        rollout.run()
+    # Not everybody who starts the tests leaves them the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            rollout.run()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert told == ["put off while guests were connected: pause"]
     assert rollout.states() == {"pending"}
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("", "n0", 22),
+        ("pole.lan", "pole.lan", 22),
+        ("192.0.2.9:2222", "192.0.2.9", 2222),
+        ("2001:db8::9", "2001:db8::9", 22),
+        ("[2001:db8::9]:2222", "2001:db8::9", 2222),
+    ],
+)
+def test_a_node_is_reached_where_the_inventory_says(
+    access: Access, address: str, host: str, port: int
+) -> None:
+    Register(access.register).record_host_key("n0", "ssh-ed25519 AAAA", "confirmed")
+    way = ways_of([Node(name="n0", address=address)], access)["n0"]
+    assert (way.host, way.port) == (host, port)
