@@ -31,7 +31,9 @@ def settle(machine: Machine, *, booting: bool = False) -> State:
             _run_again(machine, state)
         return state
     if state.phase == "trial" and not booting and state.boot == machine.boot():
-        if machine.now_s() < state.deadline_s:
+        # Where the link is another it was taken back already; the record could not be written.
+        on_trial = _target(machine.places.current) == f"releases/{state.candidate}"
+        if on_trial and machine.now_s() < state.deadline_s:
             return state
         return revert(machine, state, "nobody confirmed it in time")
     reason = "the node or its installer was stopped during its trial"

@@ -14,7 +14,7 @@ from services.small_disk import ext4_disk, fill, mounted
 from node.install import space
 from node.install.errors import InstallError
 from node.install.state import read_state, write_state
-from node.install.steps import install, resume, rollback, show
+from node.install.steps import confirm, install, resume, rollback, show
 
 pytestmark = needs_loop
 
@@ -131,13 +131,11 @@ def test_a_full_disk_does_not_keep_the_first_update_of_a_card(
 
 
 def test_where_not_even_the_record_finds_room_the_timer_comes_again(ext4: Path, node: Node) -> None:
-    install(node.machine, node.bundle(1), ALONE)
+    first = install(node.machine, node.bundle(1), ALONE)
     second = install(node.machine, node.bundle(2), ALONE)
     # The one before is on trial: to take it back removes nothing, nor the link to it.
     rollback(node.machine, AWAIT)
     os.link(node.places.current, ext4 / "held", follow_symlinks=False)
-    state = read_state(node.places.state)
-    write_state(node.places.state, msgspec.structs.replace(state, boot="the one before"))
     node.service.armed.clear()  # as a reboot does
     filler = fill(ext4)
     assert resume(node.machine, booting=True).status == "reverted"
@@ -148,6 +146,8 @@ def test_where_not_even_the_record_finds_room_the_timer_comes_again(ext4: Path, 
     # It does not restart the agent each time.
     started = len(node.service.started)
     assert resume(node.machine).status == "reverted"
+    with pytest.raises(InstallError, match="is not on trial here"):
+        confirm(node.machine, first.release)
     assert len(node.service.started) == started
     filler.unlink()
     resume(node.machine)
