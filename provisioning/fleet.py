@@ -64,7 +64,10 @@ class Fleet:
             if kind == "frame":
                 info = read_still_info(payload)
                 view = self._view(node)
-                view.still_at, view.still_clock_synced = info.at, info.clock_synced
+                # Of a still that was heard as it was taken no clock need be asked.
+                live = arrived_at is not None and not info.clock_synced
+                view.still_at = arrived_at if live else info.at
+                view.still_clock_synced = live or info.clock_synced
             elif kind != "cmd":
                 self._take(node, decode_envelope(payload), arrived_at)
         except MessageError:

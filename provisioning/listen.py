@@ -76,7 +76,12 @@ def listening(
 
 @contextmanager
 def line_to(
-    access: BrokerAccess, kinds: tuple[str, ...], hear: Hear, *, topics: tuple[str, ...] = ()
+    access: BrokerAccess,
+    kinds: tuple[str, ...],
+    hear: Hear,
+    *,
+    topics: tuple[str, ...] = (),
+    ready_seconds: float = _CONNECT_TIMEOUT_SECONDS,
 ) -> Iterator["Line"]:
     """Listen as `listening` does, and give the line itself, which tells how it stands."""
     host, port, encrypted = _parse(access.url)
@@ -95,7 +100,7 @@ def line_to(
         raise FleetError(f"{access.url}: {error}; is the broker running there?") from error
     client.loop_start()
     try:
-        line.await_consent(access.url)
+        line.await_consent(access.url, ready_seconds)
         yield line
     finally:
         client.disconnect()
@@ -122,17 +127,17 @@ class Line:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
 
-    def await_consent(self, url: str) -> None:
+    def await_consent(self, url: str, within_seconds: float) -> None:
         """Return once the broker has taken the subscription. Raises FleetError."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._subscribed or (self._consent and self._consent.is_failure),
-                _CONNECT_TIMEOUT_SECONDS,
+                within_seconds,
             )
             if self._consent is not None and self._consent.is_failure:
                 raise FleetError(f"{url} refuses: {self._consent}")
             if not self._subscribed:
-                raise FleetError(f"{url}: no answer within {_CONNECT_TIMEOUT_SECONDS:g} s")
+                raise FleetError(f"{url}: no answer within {within_seconds:g} s")
 
     def say(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publish; see the protocol."""

@@ -1,20 +1,13 @@
-"""Hears the stills that nodes take from now on, never one that the broker kept; around paho."""
+"""Hears the stills that nodes take from now on, never one that the broker kept."""
 
-import ssl
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from urllib.parse import urlsplit
-
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from datetime import datetime
 
 from node.messages import MessageError, parse_topic, read_still_info, topic_of
-from provisioning.errors import FleetError
-from provisioning.listen import BrokerAccess
+from provisioning.listen import BrokerAccess, line_to
 
-_READY_TIMEOUT_SECONDS = 30.0  # what the broker kept comes first, over a link that may be slow
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
+_READY_SECONDS = 30.0  # what the broker kept comes first, over a link that may be slow
 
 
 @contextmanager
@@ -27,50 +20,18 @@ def live_stills(
     clock tells it as surely. Other nodes' stills stay at the broker: the link may be slow. Raises
     FleetError when the broker cannot be reached or refuses.
     """
-    subscribed = threading.Event()
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
-    topics = [(topic_of(node, "frame"), 0) for node in nodes]
 
-    def on_connect(client: mqtt.Client, *_: object) -> None:
-        client.subscribe(topics)
-
-    def on_message(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        parsed = parse_topic(message.topic)
-        if parsed is None or message.retain:
+    def heard(topic: str, payload: bytes, arrived_at: datetime | None) -> None:
+        parsed = parse_topic(topic)
+        if parsed is None or arrived_at is None:
             return
-        still = bytes(message.payload)
         try:
-            taken_by = read_still_info(still).node
+            taken_by = read_still_info(payload).node
         except MessageError:
             return  # nobody's picture
         if taken_by == parsed[0]:
-            hear(taken_by, still)
+            hear(taken_by, payload)
 
-    client.on_connect = on_connect
-    client.on_subscribe = lambda *_: subscribed.set()
-    client.on_message = on_message
-    _connect(client, access)
-    client.loop_start()
-    try:
-        if not subscribed.wait(_READY_TIMEOUT_SECONDS):
-            raise FleetError(
-                f"{access.url}: lets nobody hear stills within {_READY_TIMEOUT_SECONDS:g} s;"
-                " do your papers allow it?"
-            )
+    topics = tuple(topic_of(node, "frame") for node in nodes)
+    with line_to(access, (), heard, topics=topics, ready_seconds=_READY_SECONDS):
         yield
-    finally:
-        client.disconnect()
-        client.loop_stop()
-
-
-def _connect(client: mqtt.Client, access: BrokerAccess) -> None:
-    try:
-        parts = urlsplit(access.url)
-        if parts.scheme == "mqtts":
-            context = ssl.create_default_context(cafile=access.ca_file or None)
-            if access.certificate_file:
-                context.load_cert_chain(access.certificate_file, access.key_file)
-            client.tls_set_context(context)
-        client.connect(parts.hostname or "", parts.port or _PORTS[parts.scheme])
-    except (OSError, ValueError, KeyError) as error:
-        raise FleetError(f"{access.url}: {error}; is the broker running there?") from error

@@ -31,7 +31,6 @@ VENDORS = {
         "node.uplink.paho_link",
         "hub.collector.connection",
         "provisioning.listen",
-        "provisioning.live_stills",
     },
     "sqlalchemy": {"hub.store"},
     "amqtt": {"provisioning.demo.broker"},

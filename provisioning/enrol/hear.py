@@ -4,23 +4,23 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
-from node.messages import parse_topic
+from node.messages import parse_topic, topic_of
 from provisioning.fleet import Fleet, NodeView
-from provisioning.listen import BrokerAccess, listening
+from provisioning.listen import BrokerAccess, line_to
 
 _KINDS = ("state", "frame", "health", "wifi", "camera")
 
 
 class Ear:
-    """What one node has said so far, and its newest still."""
+    """What one node has said so far."""
 
     def __init__(self, node: str) -> None:
         """Listen for `node`; nothing was heard yet."""
         self._node = node
         self._fleet = Fleet()
         self._changed = threading.Condition()
-        self.still = b""
         self.since_mono = time.monotonic()
         self.complete_mono = float("inf")
 
@@ -34,15 +34,13 @@ class Ear:
         """Whether everything that the node's birth announces was heard."""
         return self.complete_mono != float("inf")
 
-    def hear(self, topic: str, payload: bytes) -> None:
+    def hear(self, topic: str, payload: bytes, arrived_at: datetime | None) -> None:
         """Take in a message, of this node only."""
         parsed = parse_topic(topic)
         if parsed is None or parsed[0] != self._node:
             return
         with self._changed:
-            self._fleet.hear(topic, payload)
-            if parsed[1] == "frame":
-                self.still = payload
+            self._fleet.hear(topic, payload, arrived_at)
             if not self.complete and _is_complete(self.view):
                 self.complete_mono = time.monotonic()
             self._changed.notify_all()
@@ -66,5 +64,6 @@ def _is_complete(view: NodeView) -> bool:
 def listening_for(node: str, access: BrokerAccess) -> Iterator[Ear]:
     """Give an ear that hears `node` while the context lasts. Raises FleetError."""
     ear = Ear(node)
-    with listening(access, _KINDS, ear.hear):
+    topics = tuple(topic_of(node, kind) for kind in _KINDS)
+    with line_to(access, (), ear.hear, topics=topics):
         yield ear

@@ -183,6 +183,13 @@ def test_a_still_of_an_unsure_time_is_not_fresh(changes: dict[str, object], age:
     assert [cell.strip() for cell in row.split("│")][6] == age
 
 
+def test_a_still_that_was_heard_as_it_was_taken_is_fresh_whatever_its_clock_says() -> None:
+    fleet = Fleet()
+    fleet.hear("simpul/1/pasar-horas/frame", still(clock_synced=False), NOW)
+    view = fleet.nodes["pasar-horas"]
+    assert (view.still_at, view.still_clock_synced) == (NOW, True)
+
+
 def test_history_does_not_look_live() -> None:
     fleet = Fleet()
     talker = Talker("mqtt://127.0.0.1:1", "a")
