@@ -109,7 +109,7 @@ def roll_back_node(place: Place, connect: Connect, releases: Container[str]) -> 
 
 
 def _stays(before: Standing, runs: str) -> Entry:
-    if before.busy:
+    if _at_work(before):
         return Entry("failed", _joined(_TOO_BUSY, before.message))
     return Entry("success", f"has {runs[:_DIGITS] or 'no release'}, which stays")
 
@@ -207,7 +207,7 @@ def _update(
 
 def _left_alone(before: Standing, release: str) -> Entry | None:
     """Return how it ends with a node to which, as it stands, nothing is to be done; else None."""
-    if before.busy:
+    if _at_work(before):
         return Entry("failed", _joined(_TOO_BUSY, before.message))
     has_it = before.confirmed == release and before.status == "idle"
     if before.active is False:
@@ -273,10 +273,15 @@ def _left(session: Session, release: str, why: str) -> Entry:
 def _settled(session: Session, now: Standing) -> Standing:
     """Return how the node stands once no installer is at work, such as that of a run cut off."""
     end_s = time.monotonic() + _BUSY_MAX_S
-    while now.busy and time.monotonic() < end_s:
+    while _at_work(now) and time.monotonic() < end_s:
         time.sleep(_RETRY_S)  # it tells nobody when it has ended
         now = session.status()
     return now
+
+
+def _at_work(now: Standing) -> bool:
+    """Tell whether an installer is. What one left half done the next order settles by itself."""
+    return now.busy and not now.unfinished
 
 
 def check_url(url: str) -> str:

@@ -179,6 +179,18 @@ def test_an_installer_at_work_is_no_end(time: Time) -> None:
     assert time.now_s > 300
 
 
+def test_what_an_installer_left_half_done_is_settled_by_the_next_order(time: Time) -> None:
+    left = msgspec.structs.replace(WELL, busy=True, unfinished=True, message="flipping")
+    assert (
+        update(Answers(left, msgspec.structs.replace(WELL, status="trial", release=NEW))).state
+        == "success"
+    )
+    assert time.now_s == 0
+    node = Answers(msgspec.structs.replace(left, release=NEW))
+    assert roll_back_node(PLACE, node.connect, {NEW}).state == "success"
+    assert node.left == [NEW]
+
+
 FLIPPING = msgspec.structs.replace(WELL, release=NEW, busy=True, message="flipping")
 TRIAL = msgspec.structs.replace(WELL, status="trial", release=NEW)
 HELD = msgspec.structs.replace(WELL, busy=True)
