@@ -47,6 +47,7 @@ def test_differences_are_told_and_mended(city: "City") -> None:
     assert drift(city) == (0, [])
 
 
+@pytest.mark.long
 def test_the_password_of_a_camera_is_shown_nowhere(city: "City") -> None:
     password = "rahasia-kamera-42"  # noqa: S105 - of no camera
     own = city.station.folder / f"host_vars/{NODE}.yml"

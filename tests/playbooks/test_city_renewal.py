@@ -113,6 +113,7 @@ def test_a_certificate_of_another_key_is_replaced(city: "City") -> None:
     assert verified.status == 0, verified.said[-6000:]
 
 
+@pytest.mark.long
 def test_a_rotation_loses_no_node(city: "City") -> None:
     """As keep-the-authority.md has it; all the while the broker shows what nodes believe."""
     authority, broker = city.station.authority, ("hub.yml", "--tags", "mosquitto")
