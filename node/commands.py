@@ -2,31 +2,21 @@
 
 import logging
 from collections.abc import Callable
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta, Struct
 
 from node.errors import BoardError, CameraError, OutboxError
 from node.messages import (
-    COMMAND_BYTES_MAX,
+    PROBLEM_LENGTH_MAX,
     Identify,
     MessageError,
     Replay,
     Reply,
     Snapshot,
+    asked_id,
     decode_command,
 )
 from node.outbox.outbox import Outbox
 
-_PROBLEM_LENGTH_MAX = 500
 _log = logging.getLogger(__name__)
-
-
-class _Asked(Struct):
-    """As much of a command as its answer needs."""
-
-    id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
 
 
 def obey(
@@ -44,22 +34,14 @@ def obey(
         command = decode_command(payload)
     except MessageError as error:
         _log.warning("command refused: %s", str(error)[:200])
-        return _refusal(payload, str(error)[:_PROBLEM_LENGTH_MAX])
+        asker = asked_id(payload)
+        problem = str(error)[:PROBLEM_LENGTH_MAX]
+        return Reply(id=asker, ok=False, problem=problem) if asker else None
     if isinstance(command, Replay):
         return _replay(command, outbox)
     if isinstance(command, Identify):
         return _identify(command, identify)
     return _snapshot(command, snapshot)
-
-
-def _refusal(payload: bytes, problem: str) -> Reply | None:
-    if len(payload) > COMMAND_BYTES_MAX:
-        return None
-    try:
-        asked = msgspec.json.decode(payload, type=_Asked)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None
-    return Reply(id=asked.id, ok=False, problem=problem)
 
 
 def _identify(command: Identify, identify: Callable[[float], None] | None) -> Reply:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 INVENTORY_FILE = Path("inventory.ini")
 _ALL_NODES = "nodes"
+_WITH_PORT = re.compile(r"(?:\[(?P<inner>[^]]+)\]|(?P<host>[^:]+)):(?P<port>[^:]*)")
 _SSH_PORT = "22"
 _NAME_CHARACTERS_MAX = 63  # as in the contract (messages.Envelope): a label of DNS, RFC 1035
 
@@ -161,8 +162,20 @@ def _node(name: str, variables: dict[str, object], site: str, inventory: Path) -
     return Node(name=name, title=title, site=site, address="" if address == name else address)
 
 
+def host_and_port(address: str) -> tuple[str, str | None]:
+    """Return the host of an address and the port that it names, if any.
+
+    It is written `host:port`, of IPv6 `[address]:port` (RFC 3986); two colons and more without
+    brackets are an IPv6 address.
+    """
+    match = _WITH_PORT.fullmatch(address)
+    if match is None:
+        return address, None
+    return match["inner"] or match["host"], match["port"]
+
+
 def _with_port(address: str, port: str) -> str:
     """Return host:port where the port is another than SSH's; an IPv6 address stands in brackets."""
-    if port in {"", _SSH_PORT} or re.fullmatch(r"\[.*|[^:]+:[0-9]+", address):
+    if port in {"", _SSH_PORT} or host_and_port(address)[1] is not None:
         return address
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -9,8 +9,16 @@ from node.messages.envelope import MessageError, Seqs
 
 COMMAND_BYTES_MAX = 4_096
 """Largest command that is decoded; a longer one is refused unread."""
+PROBLEM_LENGTH_MAX = 500
+"""Characters of a reply's problem."""
 
 _Id = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="Chosen by the asker.")]
+
+
+class _Asked(Struct):
+    """As much of a command as its answer needs."""
+
+    id: _Id
 
 
 class Replay(
@@ -59,7 +67,9 @@ class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: Annotated[str, Meta(max_length=64, description="The command's id.")]
     ok: Annotated[bool, Meta(description="Whether the command is carried out.")]
-    problem: Annotated[str, Meta(max_length=500, description="Why not, for a person.")] = ""
+    problem: Annotated[
+        str, Meta(max_length=PROBLEM_LENGTH_MAX, description="Why not, for a person.")
+    ] = ""
     boot: Annotated[str, Meta(description="replay: run of the agent that was asked for.")] = ""
     gone: Annotated[
         tuple[Seqs, ...], Meta(description="replay: ranges that the node no longer holds.")
@@ -83,6 +93,16 @@ def decode_command(payload: bytes) -> Command:
         return _COMMANDS.decode(payload)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise MessageError(f"not a command: {error}") from error
+
+
+def asked_id(payload: bytes) -> str:
+    """Return the id of what was refused as a command, so that its asker is told; else none."""
+    if len(payload) > COMMAND_BYTES_MAX:
+        return ""
+    try:
+        return msgspec.json.decode(payload, type=_Asked).id
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return ""
 
 
 def decode_reply(data: bytes | msgspec.Raw) -> Reply:

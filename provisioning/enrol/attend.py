@@ -13,7 +13,6 @@ from provisioning.enrol.checklist import Check, all_good, checklist
 from provisioning.enrol.hear import Ear, listening_for
 from provisioning.enrol.show import checklist_json, checklist_table, is_right_view, picture
 from provisioning.listen import BrokerAccess
-from provisioning.live_stills import live_stills
 from provisioning.register import Register
 
 _REFRESH_S = 0.5
@@ -44,15 +43,10 @@ def attend(
     console = Console()
     confirmed = True if register and register.view_confirmed(node) else None
     ask = sys.stdin.isatty() and not as_json and not confirmed
-    stills: list[bytes] = []  # the newest that was taken since, if any
-
-    def see(_: str, still: bytes) -> None:
-        stills[:] = [still]
-
-    with listening_for(node, access) as ear, live_stills(access, [node], see):
+    with listening_for(node, access) as ear:
 
         def settled() -> bool:
-            due = ask and not stills and _camera_is_good(ear)
+            due = ask and not ear.still and _camera_is_good(ear)
             return _settled(ear, patience, still_due=due)
 
         if as_json:
@@ -63,8 +57,8 @@ def attend(
                 while not settled():
                     ear.wait_change(_REFRESH_S)
                     screen.update(checklist_table(node, _checks(ear)), refresh=True)
-        if stills and not as_json:
-            still = stills[0]
+        still = ear.still
+        if still and not as_json:
             console.print(picture(still, console))
             if ask and _camera_is_good(ear):
                 confirmed = is_right_view(console)

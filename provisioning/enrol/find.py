@@ -13,7 +13,7 @@ import msgspec
 
 from provisioning.enrol.connection import SSH_PORT
 from provisioning.enrol.errors import EnrolError
-from provisioning.inventory import Node
+from provisioning.inventory import Node, host_and_port
 
 _SCAN_TIMEOUT_S = 3
 _PAUSE_S = 1.0
@@ -22,8 +22,6 @@ _ECHO_WAIT_S = 0.5
 _ALL_NODES = "ff02::1"
 _ECHO_REQUEST = struct.pack("!BBHHH", 128, 0, 0, 0, 1)  # RFC 4443; the kernel adds id and checksum
 _ECHO_REPLY = 129
-# Two colons and more without brackets are an IPv6 address.
-_WITH_PORT = re.compile(r"(?:\[(?P<inner>[^]]+)\]|(?P<host>[^:]+)):(?P<port>[^:]*)")
 _SCANNED = re.compile(r"(?:\[(?P<inner>[^]\s]+)\]:\d+|(?P<host>\S+)) (?P<key>ssh-ed25519 \S+)")
 
 
@@ -84,12 +82,9 @@ def check_port(port: int) -> None:
 
 def _named_host(address: str, port: int) -> str:
     """Return the host of an address that may end in its port, as one of the inventory does."""
-    match = _WITH_PORT.fullmatch(address)
-    if match is None:
-        return address
-    host = match["inner"] or match["host"]
-    if match["port"] != str(port):
-        own = match["port"] if match["port"].isdecimal() else SSH_PORT
+    host, named = host_and_port(address)
+    if named not in {None, str(port)}:
+        own = named if named and named.isdecimal() else SSH_PORT
         raise EnrolError(
             f"{address}: {host} is looked for at port {port}; tell its own apart, as in --port"
             f" {own}"

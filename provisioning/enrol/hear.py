@@ -9,6 +9,7 @@ from datetime import datetime
 from node.messages import parse_topic, topic_of
 from provisioning.fleet import Fleet, NodeView
 from provisioning.listen import BrokerAccess, line_to
+from provisioning.live_stills import live_still_of
 
 _KINDS = ("state", "frame", "health", "wifi", "camera")
 
@@ -21,6 +22,8 @@ class Ear:
         self._node = node
         self._fleet = Fleet()
         self._changed = threading.Condition()
+        self.still = b""
+        """The newest (JPEG) that the node took since; never one that the broker kept."""
         self.since_mono = time.monotonic()
         self.complete_mono = float("inf")
 
@@ -41,6 +44,8 @@ class Ear:
             return
         with self._changed:
             self._fleet.hear(topic, payload, arrived_at)
+            if live_still_of(topic, payload, arrived_at):
+                self.still = payload
             if not self.complete and _is_complete(self.view):
                 self.complete_mono = time.monotonic()
             self._changed.notify_all()

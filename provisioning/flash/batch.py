@@ -9,11 +9,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from node.messages import SimpulError
+from provisioning.fault import handing_on
 from provisioning.flash.card import Job, write_card
 from provisioning.flash.device import Device
 from provisioning.flash.errors import FakeCapacityError, RefusedError, StoppedError
 from provisioning.flash.fat import Patch, find_fat, seed_patches
-from provisioning.flash.fault import handing_on
 from provisioning.flash.guards import Policy
 from provisioning.flash.progress import Progress, Verdict
 from provisioning.flash.screenings import Screening

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from provisioning.fault import handing_on
 from provisioning.flash.block import (
     aligned_buffer,
     flush,
@@ -24,7 +25,6 @@ from provisioning.flash.block import (
 from provisioning.flash.device import Device
 from provisioning.flash.errors import CardError, RefusedError
 from provisioning.flash.fat import Patch
-from provisioning.flash.fault import handing_on
 from provisioning.flash.finished import remember_finished
 from provisioning.flash.guards import Policy, refusals
 from provisioning.flash.journal import BLOCK_BYTES, Journal, begin_journal, find_journal

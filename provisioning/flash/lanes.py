@@ -12,8 +12,8 @@ from queue import SimpleQueue
 from typing import Self
 
 from node.messages import SimpulError
+from provisioning.fault import handing_on
 from provisioning.flash.block import aligned_buffer
-from provisioning.flash.fault import handing_on
 
 LANES_COUNT = 2
 _Request = tuple[Future[None], Callable[[], None]]

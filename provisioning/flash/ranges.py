@@ -17,9 +17,9 @@ from functools import partial
 from msgspec import Struct
 
 from node.messages import SimpulError
+from provisioning.fault import handing_on
 from provisioning.flash.block import aligned_buffer, flush, read_at, whole_sectors, write_at
 from provisioning.flash.errors import CardError
-from provisioning.flash.fault import handing_on
 from provisioning.flash.image_map import Range
 from provisioning.flash.journal import BLOCK_BYTES
 from provisioning.flash.lanes import LANES_COUNT, Lanes

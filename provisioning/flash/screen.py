@@ -71,7 +71,8 @@ def screen_full(
         count(length)
         # The bytearray's own comparison: that of two memoryviews is fifty times slower, and holds
         # up every other card meanwhile.
-        if wanted[:length] != buffer[:length]:
+        buffer[length:] = wanted[length:]  # of the last one, which is shorter
+        if wanted != buffer:
             place = next(
                 at
                 for at in range(0, length, _LABEL_BYTES)

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from provisioning.fault import handing_on
 from provisioning.flash.decode import DECODE_ERRORS, Plain, decoded, is_compressed
 from provisioning.flash.errors import ImageError
-from provisioning.flash.fault import handing_on
 from provisioning.flash.frames import decode_frames, write_whole
 from provisioning.flash.image_map import ImageMap, Range, read_map, spans, whole_map
 from provisioning.flash.kept import drop, keep, kept_name, new_file, open_kept

@@ -3,7 +3,8 @@
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from datetime import datetime
 
 from node.messages import (
     Command,
@@ -19,9 +20,11 @@ from node.messages import (
     topic_of,
 )
 from provisioning.command.errors import UsageError
-from provisioning.listen import BrokerAccess, Say, listening
-from provisioning.live_stills import live_stills
+from provisioning.listen import BrokerAccess, Say, line_to
+from provisioning.live_stills import live_still_of
 from provisioning.remote.errors import RemoteError, SilentError
+
+_READY_SECONDS = 30.0  # what the broker kept comes first, over a link that may be slow
 
 
 class Asking:
@@ -35,8 +38,13 @@ class Asking:
         self._replies: dict[str, Reply] = {}
         self._stills: dict[str, bytes] = {}
 
-    def hear(self, topic: str, payload: bytes) -> None:
-        """Take in a reply; what does not follow the contract is nobody's answer."""
+    def hear(self, topic: str, payload: bytes, arrived_at: datetime | None) -> None:
+        """Take in a reply or a new still; what does not follow the contract is nobody's answer."""
+        if node := live_still_of(topic, payload, arrived_at):
+            with self._changed:
+                self._stills[node] = payload
+                self._changed.notify_all()
+            return
         parsed = parse_topic(topic)
         if parsed is None or parsed[1] != "reply":
             return
@@ -49,12 +57,6 @@ class Asking:
             with self._changed:
                 self._replies[envelope.node] = reply
                 self._changed.notify_all()
-
-    def see(self, node: str, still: bytes) -> None:
-        """Take in a still that `node` took just now."""
-        with self._changed:
-            self._stills[node] = still
-            self._changed.notify_all()
 
     def identify(self, node: str, seconds: float, within_s: float) -> None:
         """Have the lamp blink. Raises RemoteError, SilentError."""
@@ -102,11 +104,10 @@ def asking(access: BrokerAccess, nodes: Sequence[str], *, stills: bool = False) 
     Raises FleetError.
     """
     made = Asking()
-    replies = tuple(topic_of(node, "reply") for node in nodes)
-    with ExitStack() as stack:
-        made.say = stack.enter_context(listening(access, (), made.hear, topics=replies))
-        if stills:
-            stack.enter_context(live_stills(access, nodes, made.see))
+    kinds = ("reply", "frame") if stills else ("reply",)
+    topics = tuple(topic_of(node, kind) for node in nodes for kind in kinds)
+    with line_to(access, (), made.hear, topics=topics, ready_seconds=_READY_SECONDS) as line:
+        made.say = line.say
         yield made
 
 

@@ -5,14 +5,15 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from queue import SimpleQueue
-from threading import Thread
-from types import TracebackType
 
 from invoke import Exit
+from invoke.util import ExceptionHandlingThread
 from msgspec import Struct
 
 from node.messages import SimpulError
+from provisioning.audit.errors import AuditError
 from provisioning.audit.log import AuditLog
+from provisioning.fault import handing_on
 
 _PARALLEL = 16
 _EXIT_NOT_ALL = 3
@@ -23,6 +24,30 @@ class End(Struct, frozen=True, kw_only=True):
 
     words: str = ""
     error: Exception | None = None
+
+
+class _Doing(ExceptionHandlingThread):  # type: ignore[misc] # published without types
+    """The work on one node; Invoke's thread keeps whatever error it ends with.
+
+    Started it has a thread of its own; run() does it in the caller's.
+    """
+
+    def __init__(self, work: Callable[[], str], done: Callable[[End], None]) -> None:
+        super().__init__()
+        self._work = work
+        self._done = done
+        self._words = ""
+
+    def _run(self) -> None:
+        self._words = self._work()
+
+    def run(self) -> None:
+        super().run()
+        raised = self.exception()
+        error = raised.value if raised else None
+        if error is not None and not isinstance(error, Exception):
+            raise error  # Ctrl-C is nobody's failure
+        self._done(End(words=self._words, error=error))
 
 
 def each_node(  # noqa: PLR0913 - what is done, to whom, and how that is told
@@ -50,28 +75,24 @@ def each_node(  # noqa: PLR0913 - what is done, to whom, and how that is told
         elif end.words:
             tell(f"{name}: {end.words}" if named else end.words)
 
-    def begun(name: str) -> ExitStack:
-        deed = ExitStack()
-        deed.enter_context(log.doing(action, (name,)))
-        return deed
-
-    def in_turn(name: str) -> str:
-        with begun(name):
+    def logged(name: str) -> str:
+        with log.doing(action, (name,)):
             return work(name)
 
     if 1 in {parallel, len(names)}:
         # In the thread that Ctrl-C comes to, and that alone may ask at the terminal.
         for name in names:
-            ended(name, _end_of(partial(in_turn, name)))
+            _Doing(partial(logged, name), partial(ended, name)).run()
     else:
-        _side_by_side(names, begun, work, ended, parallel)
+        _side_by_side(action, names, log, work, ended, parallel)
     if failed:
         raise Exit(code=_EXIT_NOT_ALL)
 
 
 def _side_by_side(
+    action: str,
     names: Sequence[str],
-    begun: Callable[[str], ExitStack],
+    log: AuditLog,
     work: Callable[[str], str],
     ended: Callable[[str, End], None],
     parallel: int,
@@ -84,55 +105,38 @@ def _side_by_side(
     deeds: dict[str, ExitStack] = {}
     ends: SimpleQueue[tuple[str, End]] = SimpleQueue()
 
-    def begin(name: str) -> str:
-        def run() -> None:
-            ends.put((name, _end_of(partial(work, name))))
+    def interrupted(stop: BaseException) -> None:
+        for deed in deeds.values():
+            _close(deed, stop)
 
-        with begun(name) as deed:
-            Thread(target=run, daemon=True).start()
-            deeds[name] = deed.pop_all()
-        return ""
-
-    def close(name: str, end: End) -> str:
-        with deeds.pop(name):
-            if end.error is not None:
-                raise end.error
-        return end.words
-
-    try:
+    with handing_on(interrupted):  # Ctrl-C, or nobody reads any more
         while waiting or deeds:
             if waiting and len(deeds) < parallel:
                 name = waiting.popleft()
-                end = _end_of(partial(begin, name))
-                if end.error is not None:
-                    ended(name, end)
+                deed = ExitStack()
+                try:
+                    deed.enter_context(log.doing(action, (name,)))
+                except AuditError as error:
+                    ended(name, End(error=error))
+                    continue
+                deeds[name] = deed
+                _Doing(partial(work, name), partial(_put, ends, name)).start()
                 continue
             name, end = ends.get()
-            ended(name, _end_of(partial(close, name, end)))
-    except BaseException as stop:  # Ctrl-C, or nobody reads any more
-        for deed in deeds.values():
-            deed.__exit__(type(stop), stop, stop.__traceback__)
-        raise
+            try:
+                _close(deeds.pop(name), end.error)
+            except AuditError as error:
+                end = End(error=error)
+            ended(name, end)
 
 
-def _end_of(work: Callable[[], str]) -> End:
-    """Return how `work` ended, whatever error it was; Ctrl-C is none."""
-    errors: list[Exception] = []
+def _put(ends: SimpleQueue[tuple[str, End]], name: str, end: End) -> None:
+    ends.put((name, end))
 
-    def keep(
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> bool:
-        if isinstance(error, Exception):
-            errors.append(error)
-        return bool(errors)
 
-    words = ""
-    with ExitStack() as stack:
-        stack.push(keep)
-        words = work()
-    return End(words=words, error=errors[0] if errors else None)
+def _close(deed: ExitStack, error: BaseException | None) -> None:
+    """Write how the deed ended. Raises AuditError."""
+    deed.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
 
 
 def _words_of(error: Exception) -> str:

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -257,7 +256,7 @@ def ways_of(chosen: Sequence[Node], access: Access) -> dict[str, Way]:
     register = Register(access.register)
     ways = {}
     for node in chosen:
-        host, port = _host_and_port(node.address or node.name)
+        host, port = inventories.host_and_port(node.address or node.name)
         keys = tuple(register.host_keys(node.name))
         if not keys:
             raise UnreachableError(
@@ -265,20 +264,12 @@ def ways_of(chosen: Sequence[Node], access: Access) -> dict[str, Way]:
             )
         ways[node.name] = Way(
             host=host,
-            port=port,
+            port=int(port) if port and port.isdecimal() else SSH_PORT,
             user=access.user,
             identity_file=access.identity,
             host_keys=keys,
         )
     return ways
-
-
-def _host_and_port(address: str) -> tuple[str, int]:
-    """Return both of `host`, `host:port`, and of IPv6 `address`, `[address]:port` (RFC 3986)."""
-    found = re.fullmatch(r"(?:\[(?P<inner>.+)\]|(?P<host>[^:]+)):(?P<port>[0-9]+)", address)
-    if found is None:
-        return address, SSH_PORT
-    return found["inner"] or found["host"], int(found["port"])
 
 
 def _record_file(run: Run) -> Path:

@@ -10,6 +10,7 @@ import pytest
 from services.debian_server import why_no_server
 from services.namespaced import why_no_namespaces
 from services.provisioned import NODE, ROOT, Station
+from services.terminal import read_until
 
 if TYPE_CHECKING:
     from conftest import City
@@ -44,20 +45,6 @@ def test_the_journal_is_read(city: "City") -> None:
     whole = simpul(city, "logs", NODE, "--unit=", "--lines=300")
     assert "sshd" in whole.stdout
     assert "Accepted publickey for technician" in whole.stdout
-
-
-def read_until(terminal: int, words: bytes) -> bytes:
-    """Return what a terminal shows up to `words`; to its end when they are empty."""
-    said = b""
-    while not words or words not in said:
-        try:
-            piece = os.read(terminal, 4096)
-        except OSError:  # the other side is closed
-            break
-        if not piece:
-            break
-        said += piece
-    return said
 
 
 @pytest.mark.parametrize("unit", ["--unit=x; reboot", "--unit=$(reboot)"])

@@ -19,6 +19,7 @@ from rich.console import Console
 from services.mosquitto import Mosquitto
 from services.ports import free_port
 from services.talker import TINY_JPEG, Talker
+from services.terminal import read_until
 
 from node.messages import Camera, Health, State, StillInfo, Wifi, encode, write_still_info
 from provisioning.fleet import Fleet, NodeView
@@ -277,21 +278,14 @@ def test_watch_tells_that_the_broker_is_gone(broker: Mosquitto) -> None:
     ) as process:
         os.close(theirs)
         try:
-            read_until(ours, "adam-malik")
+            assert b"adam-malik" in read_until(ours, b"adam-malik")
             broker.kill()
-            read_until(ours, "connection lost since")
+            assert b"connection lost since" in read_until(ours, b"connection lost since")
             process.send_signal(signal.SIGINT)
             assert process.wait() == 130
         finally:
             process.kill()
             os.close(ours)
-
-
-def read_until(terminal: int, words: str) -> None:
-    """Return once a terminal shows the words; ends with OSError when it closes before."""
-    shown = b""
-    while words.encode() not in shown:
-        shown += os.read(terminal, 65_536)
 
 
 def test_status_reads_the_retained_state(broker: Mosquitto) -> None:

@@ -3,7 +3,6 @@
 import os
 import random
 import shutil
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +23,7 @@ from services.loop_cards import loop_card
 
 from provisioning.flash.progress import Verdict
 from provisioning.flash.screenings import Screening
-from provisioning.flash.source import Source, open_source
+from provisioning.flash.source import Source
 
 pytestmark = needs_faulty_cards
 CARD_BYTES = 96 * MIB
@@ -34,12 +33,6 @@ SEED = range(SEED_FAT[0], SEED_FAT[0] + SEED_FAT[1])
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> CardImage:
     return make_image(tmp_path_factory.mktemp("image"), data_bytes=32 * MIB)
-
-
-@pytest.fixture(scope="module")
-def source(image: CardImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
-    with open_source(image.packed, cache=tmp_path_factory.mktemp("cache")) as opened:
-        yield opened
 
 
 def assert_finished(card: Path, image: CardImage, source: Source) -> None:

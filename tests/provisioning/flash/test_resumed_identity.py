@@ -1,7 +1,6 @@
 """A card that is lost amid its identity goes on, and keeps nothing of the identity it had."""
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -19,7 +18,7 @@ from services.flash_batches import (
 
 from provisioning.flash.batch import Assignment, Station
 from provisioning.flash.progress import Phase, Progress
-from provisioning.flash.source import Source, open_source
+from provisioning.flash.source import Source
 from provisioning.seed.seed import Seed
 
 pytestmark = needs_faulty_cards
@@ -45,12 +44,6 @@ class PulledAt(Progress):
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> CardImage:
     return make_image(tmp_path_factory.mktemp("image"), data_bytes=16 * MIB)
-
-
-@pytest.fixture(scope="module")
-def source(image: CardImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
-    with open_source(image.packed, cache=tmp_path_factory.mktemp("cache")) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from services.node_fleet import LIGHT, ROOT, NodeFleet, fleet_missing
+from services.terminal import read_until
 
 from provisioning.audit.verify import Entry, read_log
 from provisioning.enrol.connection import Reach, Trust, ssh_options
@@ -202,18 +203,6 @@ def test_a_key_may_lie_anywhere(fleet: NodeFleet, tmp_path: Path, name: str) -> 
         assert (done.stdout, done.stderr) == ("in\n", "")
     finally:
         key.rename(fleet.folder / "user")
-
-
-def read_until(terminal: int, words: bytes) -> bytes:
-    """Return what a terminal shows up to `words`; to its end when they are empty."""
-    said = b""
-    while not words or words not in said:
-        try:
-            piece = os.read(terminal, 4096)
-        except OSError:  # the other side is closed
-            break
-        said += piece
-    return said
 
 
 QUESTION = """

@@ -118,7 +118,7 @@ def test_a_card_flashed_again_is_a_new_instance_and_ends_the_older(authority: Au
 def test_a_spare_card_does_not_cut_the_running_node_off(
     authority: Authority, tmp_path: Path
 ) -> None:
-    """Updates believe what the register knows, and there the last of several keys."""
+    """Updates believe what the register knows: its key, too, until the spare one is enrolled."""
     running = ssh.public_line(Ed25519PrivateKey.generate().public_key())
     authority.register.record_host_key(NODE.name, running, "confirmed")
     spare = seed_node(authority, NODE)
@@ -131,7 +131,7 @@ def test_a_spare_card_does_not_cut_the_running_node_off(
         register=authority.register.file,
         audit=tmp_path / "audit.jsonl",
     )
-    assert ways_of([NODE], access)[NODE.name].host_keys[-1] == running
+    assert ways_of([NODE], access)[NODE.name].host_keys == (spare.host_public_key, running)
 
 
 def test_the_seed_holds_no_secret_but_token_and_throwaway_key(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from services.idle_time import IdleTime
 
 from node.install.machine import Outcome, Standing
 from provisioning.update import os_turn, turn
@@ -31,22 +32,9 @@ FOREVER = 10**9
 LOST = "not met again after the rollout was cut off: timed out"
 
 
-class Time:
-    """A clock on which nobody really waits."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-
-
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    clock = Time()
+def time(monkeypatch: pytest.MonkeyPatch) -> IdleTime:
+    clock = IdleTime()
     monkeypatch.setattr(turn, "time", clock)
     monkeypatch.setattr(os_turn, "time", clock)
     return clock
@@ -55,7 +43,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 class Returning:
     """A node that is away for a while, and then stands as told."""
 
-    def __init__(self, time: Time, away_s: float, standing: Standing) -> None:
+    def __init__(self, time: IdleTime, away_s: float, standing: Standing) -> None:
         self.standing = standing
         self.installed: list[str] = []
         self._time = time
@@ -96,7 +84,9 @@ class Shelf:
 ORDERS = Orders(catalog=Shelf())  # type: ignore[arg-type]
 
 
-def test_a_canary_that_died_stops_the_rollout_that_is_resumed(tmp_path: Path, time: Time) -> None:
+def test_a_canary_that_died_stops_the_rollout_that_is_resumed(
+    tmp_path: Path, time: IdleTime
+) -> None:
     plan = make_plan([Place(f"n{number}", f"s{number // 2}") for number in range(6)], seed="x")
     canary = plan.order[0]
     nodes = {each.name: Returning(time, 0, HAS_OLD) for each in plan.order}
@@ -134,13 +124,13 @@ def test_whoever_takes_up_a_node_is_asked_instead(tmp_path: Path) -> None:
         assert record.entries[second.name] == Entry("success")
 
 
-def test_it_is_waited_for_until_it_has_gone_back_by_itself(time: Time) -> None:
+def test_it_is_waited_for_until_it_has_gone_back_by_itself(time: IdleTime) -> None:
     node = Returning(time, 300, TOOK_BACK)
     assert take_up_node(PLACE, node.connect, ORDERS) == Entry("rolled-back", WENT_BACK)
     assert (node.installed, time.now_s >= 300) == ([], True)
 
 
-def test_met_at_once_it_is_not_given_again_what_it_took_back(time: Time) -> None:
+def test_met_at_once_it_is_not_given_again_what_it_took_back(time: IdleTime) -> None:
     node = Returning(time, 0, TOOK_BACK)
     assert take_up_node(PLACE, node.connect, ORDERS).state == "rolled-back"
     # A rollout that never began it tries: what was wrong may have been mended.
@@ -148,13 +138,13 @@ def test_met_at_once_it_is_not_given_again_what_it_took_back(time: Time) -> None
 
 
 @pytest.mark.parametrize("standing", [HAS_OLD, HAS_NEW], ids=["was told nothing", "has it"])
-def test_one_that_returns_goes_on(time: Time, standing: Standing) -> None:
+def test_one_that_returns_goes_on(time: IdleTime, standing: Standing) -> None:
     node = Returning(time, 100, standing)
     assert take_up_node(PLACE, node.connect, ORDERS).state == "success"
     assert node.installed == ([NEW] if standing == HAS_OLD else [])
 
 
-def test_one_that_never_returns_is_a_failure(time: Time) -> None:
+def test_one_that_never_returns_is_a_failure(time: IdleTime) -> None:
     node = Returning(time, FOREVER, HAS_OLD)
     within_s = ORDERS.trial.confirm_within_s
     assert take_up_node(PLACE, node.connect, ORDERS) == Entry("unreachable", LOST)
@@ -162,7 +152,7 @@ def test_one_that_never_returns_is_a_failure(time: Time) -> None:
     assert take_up_rollback(PLACE, node.connect, {NEW}) == Entry("unreachable", LOST)
 
 
-def test_a_rollback_that_was_cut_off_is_taken_up(time: Time) -> None:
+def test_a_rollback_that_was_cut_off_is_taken_up(time: IdleTime) -> None:
     assert take_up_rollback(PLACE, Returning(time, 60, HAS_NEW).connect, {NEW}).state == "success"
 
 
@@ -179,7 +169,7 @@ OS_ORDERS = OsOrders(bundle=OsBundle(Path("x.raucb"), "1.2.0"))
     ],
 )
 def test_a_system_that_was_cut_off_is_waited_for(
-    time: Time, monkeypatch: pytest.MonkeyPatch, away_s: float, version: str, state: str
+    time: IdleTime, monkeypatch: pytest.MonkeyPatch, away_s: float, version: str, state: str
 ) -> None:
     @contextmanager
     def opened(_: Way) -> Iterator[None]:
@@ -198,7 +188,7 @@ def test_a_system_that_was_cut_off_is_waited_for(
 
 
 def test_a_system_that_is_met_at_once_is_taken_up_where_it_stands(
-    time: Time, monkeypatch: pytest.MonkeyPatch
+    time: IdleTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @contextmanager
     def opened(_: Way) -> Iterator[None]:

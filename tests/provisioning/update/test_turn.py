@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from services.idle_time import IdleTime
 
 from node.install.machine import Outcome, Standing
 from provisioning.update import turn as turns
@@ -65,22 +66,9 @@ class Answers:
         yield self
 
 
-class Time:
-    """A clock on which nobody really waits."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-
-
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    clock = Time()
+def time(monkeypatch: pytest.MonkeyPatch) -> IdleTime:
+    clock = IdleTime()
     monkeypatch.setattr(turns, "time", clock)
     return clock
 
@@ -96,7 +84,7 @@ def update(node: Answers) -> Entry:
     return update_node(PLACE, node.connect, turns.Orders(catalog=Shelf()))  # type: ignore[arg-type]
 
 
-def test_what_works_is_kept_with_a_success(time: Time) -> None:
+def test_what_works_is_kept_with_a_success(time: IdleTime) -> None:
     trial = msgspec.structs.replace(WELL, status="trial", release=NEW, beacons=None)
     entry = update(Answers(WELL, trial))
     assert (entry.state, entry.changed) == ("success", True)
@@ -108,7 +96,9 @@ def test_what_works_is_kept_with_a_success(time: Time) -> None:
     ("lost", "words"),
     [("delivers", "reaches no broker"), ("frames", "no frames"), ("beacons", "access point")],
 )
-def test_a_trial_that_lost_something_is_not_confirmed(time: Time, lost: str, words: str) -> None:
+def test_a_trial_that_lost_something_is_not_confirmed(
+    time: IdleTime, lost: str, words: str
+) -> None:
     trial = msgspec.structs.replace(WELL, status="trial", release=NEW, **{lost: False})
     node = Answers(WELL, trial)
     entry = update(node)
@@ -143,7 +133,7 @@ def test_it_has_the_release_and_its_agent_is_dead() -> None:
     assert update(Answers(HAS_NEW)).message == f"has {NEW[:12]} already"
 
 
-def test_what_breaks_while_it_is_sent_is_said_as_it_is(time: Time) -> None:
+def test_what_breaks_while_it_is_sent_is_said_as_it_is(time: IdleTime) -> None:
     full = update(Answers(WELL, send=NodeError("takes no file: Failure; is its disk full?")))
     assert (full.state, "is its disk full?" in full.message) == ("failed", True)
     gone = update(Answers(WELL, send=UnreachableError("pasar-horas: Socket is closed")))
@@ -163,7 +153,7 @@ def test_only_who_never_answered_was_away() -> None:
     assert entry == Entry("unreachable", "the broker restarts")
 
 
-def test_an_installer_at_work_is_no_end(time: Time) -> None:
+def test_an_installer_at_work_is_no_end(time: IdleTime) -> None:
     busy = msgspec.structs.replace(WELL, busy=True, message="flipping")
     entry = update(Answers(busy))
     assert (entry.state, "installer" in entry.message) == ("failed", True)
@@ -179,7 +169,7 @@ def test_an_installer_at_work_is_no_end(time: Time) -> None:
     assert time.now_s > 300
 
 
-def test_what_an_installer_left_half_done_is_settled_by_the_next_order(time: Time) -> None:
+def test_what_an_installer_left_half_done_is_settled_by_the_next_order(time: IdleTime) -> None:
     left = msgspec.structs.replace(WELL, busy=True, unfinished=True, message="flipping")
     assert (
         update(Answers(left, msgspec.structs.replace(WELL, status="trial", release=NEW))).state
@@ -208,7 +198,7 @@ HELD = msgspec.structs.replace(WELL, busy=True)
     ],
 )
 def test_a_rollback_knows_who_is_just_getting_the_release(
-    time: Time, standings: tuple[Standing, ...], left: list[str]
+    time: IdleTime, standings: tuple[Standing, ...], left: list[str]
 ) -> None:
     node = Answers(*standings)
     assert roll_back_node(PLACE, node.connect, {NEW}).state == "success"
@@ -216,13 +206,13 @@ def test_a_rollback_knows_who_is_just_getting_the_release(
     assert (time.now_s > 0) == standings[0].busy
 
 
-def test_what_an_installer_at_work_will_leave_is_not_known(time: Time) -> None:
+def test_what_an_installer_at_work_will_leave_is_not_known(time: IdleTime) -> None:
     entry = roll_back_node(PLACE, Answers(HELD).connect, {NEW})
     assert (entry.state, "installer is at work" in entry.message) == ("failed", True)
     assert time.now_s > 0
 
 
-def test_where_the_one_before_is_no_better_nobody_says_that_it_is_back(time: Time) -> None:
+def test_where_the_one_before_is_no_better_nobody_says_that_it_is_back(time: IdleTime) -> None:
     crashed = msgspec.structs.replace(HAS_NEW, restarts=3)
     node = Answers(crashed)
     node.back = Outcome(status="reverted", confirmed=NEW, message="it reaches no broker")
