@@ -19,9 +19,9 @@ pytestmark = [
 
 def test_a_node_is_started_anew_and_missed_when_it_does_not_return(city: "City") -> None:
     station, system = city.station, city.system
-    # Decommissioned before, it is nobody's any more; here it is taken up again.
+    # Decommissioned before, it is nobody's any more; as with a new card it is taken up again.
     shown = system.run("ssh-keyscan", "-q", "-t", "ed25519", "127.0.0.1").stdout.split()
-    station.authority.register.record_host_key(NODE, " ".join(shown[1:3]), "confirmed")
+    station.authority.register.record_host_key(NODE, " ".join(shown[1:3]), "flashed")
     done = station.simpul(
         *("reboot", NODE, "--within=15", f"--inventory={station.folder / 'inventory.ini'}"),
         *(f"--register={station.folder / 'register.db'}", f"--identity={station.key}"),

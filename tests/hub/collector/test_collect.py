@@ -36,13 +36,18 @@ def settings(mosquitto: Mosquitto, database_url: str, public: Path) -> HubSettin
 
 
 @pytest.fixture
-def collector(settings: HubSettings, database: Database) -> Iterator[None]:
-    """Run a collector on a database that has its tables."""
+def collector(
+    settings: HubSettings, database: Database, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    """Run a collector on a database that has its tables; it listens by the time the test begins."""
     del database
     stop, ready = threading.Event(), threading.Event()
     thread = threading.Thread(target=collect, args=(settings, stop), kwargs={"ready": ready.set})
-    thread.start()
-    assert ready.wait(10)
+    with caplog.at_level(logging.INFO, logger="hub.collector.link"):
+        thread.start()
+        assert ready.wait(10)
+        # What a node says before that and nothing retains, nobody hears.
+        until(lambda: "connected to broker" in caplog.text, "the collector to listen")
     yield
     stop.set()
     thread.join(15)
