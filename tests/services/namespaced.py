@@ -91,7 +91,7 @@ class NamespacedSystem:
         )
         words = ["unshare", "--mount", "sh", "-c", script, "sh", str(self._folder / "machine")]
         subprocess.run([*words, self._group], check=True)
-        if self._disk:
+        if self._disk and self._disk.exists():
             shutil.rmtree(self._disk)
 
     def _started(self) -> bool:
@@ -103,7 +103,11 @@ class NamespacedSystem:
         if not children:
             return False
         process = Path("/proc", children[0])
-        if (process / "comm").read_text().strip() != "systemd":
+        try:
+            name = (process / "comm").read_text().strip()
+        except (FileNotFoundError, ProcessLookupError):
+            return False  # one of the short-lived before it, which just ended
+        if name != "systemd":
             return False
         self.pid = int(children[0])
         return (process / "root/run/dbus/system_bus_socket").exists()
