@@ -97,8 +97,9 @@ class Authority:
     def unlock(self, passphrase: bytes, *kinds: Kind, oldest: bool = False) -> Signer:
         """Return the signer of the newest generations, of all kinds or of those named.
 
-        With `oldest` that of the oldest which are still trusted, for a broker. Opening a key takes
-        tenths of a second by design. Raises PassphraseError, AuthorityError.
+        With `oldest` that of the oldest which are still trusted, for whoever is to be believed by
+        nodes that were away. Opening a key takes tenths of a second by design.
+        Raises PassphraseError, AuthorityError.
         """
         keys = {}
         for kind in kinds or KINDS:

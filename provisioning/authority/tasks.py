@@ -203,7 +203,8 @@ def technician(  # noqa: PLR0913, PLR0917 - the options of a command line
         _say(f"would certify {key} as {name} for {hours:g} h in {certificate_file}")
         return
     passphrase = read_passphrase(_file(passphrase_file))
-    signer = _authority(directory, register).unlock(passphrase, "ssh-user")
+    # In a rotation only the oldest generation is believed by every node, until it ends.
+    signer = _authority(directory, register).unlock(passphrase, "ssh-user", oldest=True)
     principals = [TECHNICIAN, PROVISIONER] if provisioner else [TECHNICIAN]
     certificate = signer.technician(name, public, principals, hours)
     _write({certificate_file: certificate.encode() + b"\n"})

@@ -101,6 +101,14 @@ def test_the_hub_keeps_its_way_out(hub: Hub) -> None:
     hub.tunnel("down")
 
 
+def test_it_is_taken_back_though_somebody_emptied_the_rules(hub: Hub) -> None:
+    hub.tunnel("up")
+    hub.at("hub", "nft", "flush", "ruleset")
+    hub.tunnel("down")
+    assert (hub.shown("all.forwarding"), hub.shown("eth0.accept_ra")) == ("0", "1")
+    assert not [*Path("/run").glob(f"{TUNNEL}-forward.*")]
+
+
 def test_nobody_else_is_led_on(hub: Hub) -> None:
     hub.at("hub", "ip", "address", "add", "2001:db8:2::1/64", "dev", "eth1", "nodad")
     hub.at("other", "ip", "address", "add", "2001:db8:2::2/64", "dev", "up0", "nodad")

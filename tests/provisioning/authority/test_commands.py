@@ -145,6 +145,29 @@ def test_rotate_overlaps_until_it_is_finished(
     assert "choose mqtt, ssh-host, ssh-user" in complaint(capsys, "authority", "rotate", "wifi")
 
 
+@pytest.mark.usefixtures("office")
+def test_amid_a_rotation_technicians_are_certified_by_whom_every_node_believes(
+    secret: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    key = Ed25519PrivateKey.generate().public_key()
+    (tmp_path / "ayu.pub").write_text(ssh.public_line(key) + "\n")
+    asked = ("--passphrase-file", secret)
+
+    def signed_by() -> str:
+        told(capsys, "authority", "technician", "ayu", tmp_path / "ayu.pub", *asked)
+        shown = subprocess.run(
+            ["ssh-keygen", "-L", "-f", tmp_path / "ayu-cert.pub"],
+            check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+        return next(line for line in shown.splitlines() if "Signing CA" in line)
+
+    first = signed_by()
+    told(capsys, "authority", "rotate", "ssh-user", *asked)
+    assert signed_by() == first, "a node that was away knows no other"
+    told(capsys, "authority", "rotate", "ssh-user", "--finish")
+    assert signed_by() != first
+
+
 def test_a_rotation_takes_the_passphrase_of_the_others(office: Authority) -> None:
     with pytest.raises(PassphraseError, match=r"mqtt-1\.key: not opened"):
         office.rotate("mqtt", b"kuda lumping tidur")
