@@ -213,7 +213,9 @@ def releases_found(base: Path, log: Path, folder: Path) -> Counter[str]:
     return seen
 
 
+@pytest.mark.guest
 @pytest.mark.skipif(bool(why_no_guest()), reason=why_no_guest())
+@pytest.mark.timeout(600)
 def test_a_flip_survives_every_cut_with_fsync_and_only_then(tmp_path: Path) -> None:
     base = old_release(tmp_path)
     drives = [Drive(tmp_path / name, tmp_path / f"{name}.log") for name in ("with", "without")]

@@ -71,6 +71,7 @@ def test_a_unit_is_hardened(unit: Path) -> None:
     assert float(found[1]) <= EXPOSURE_MAX
 
 
+@pytest.mark.guest
 @pytest.mark.skipif(bool(why_no_guest()), reason=why_no_guest())
 @pytest.mark.timeout(1500)
 def test_a_trial_is_confirmed_by_a_well_agent_and_left_by_a_sick_one(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from provisioning.image.boot.partitions import read_partitions
 from provisioning.image.bundle_keys import make_keys
 
 pytestmark = [
+    pytest.mark.guest,
     pytest.mark.skipif(bool(why_no_guest()), reason=why_no_guest()),
     pytest.mark.skipif(bool(why_no_trixie()), reason=why_no_trixie()),
     pytest.mark.timeout(1800),

@@ -32,12 +32,13 @@ mosquitto -d -c /run/mosquitto.conf
 """
 
 pytestmark = [
+    pytest.mark.guest,
     pytest.mark.skipif(bool(why_no_guest()), reason=why_no_guest()),
     pytest.mark.skipif(
         not Path("/lib/systemd/systemd").exists() or shutil.which("mosquitto_sub") is None,
         reason="systemd or mosquitto-clients is not installed",
     ),
-    pytest.mark.timeout(700),
+    pytest.mark.timeout(1300),
 ]
 
 
@@ -49,7 +50,7 @@ def test_the_units_hold_under_systemd(tmp_path: Path) -> None:
     (exchange / "hub.toml").write_text('[broker]\nurls = ["mqtt://127.0.0.1:1883"]\n')
     (exchange / "mask.toml").write_text("nothing_to_mask = true\n")
     (exchange / "guest.service").write_text(SERVICE)
-    ran = run_in_guest(COMMAND, exchange, timeout_s=600, systemd=True)
+    ran = run_in_guest(COMMAND, exchange, timeout_s=1200, systemd=True)
     print(ran.output)  # noqa: T201 - the figures of the units
     assert ran.status == 0, ran.output[-8000:] + (exchange / "prepared").read_text()
     report = ET.parse(exchange / "junit.xml")  # noqa: S314 - pytest wrote it

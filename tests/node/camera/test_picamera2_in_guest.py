@@ -42,10 +42,11 @@ python3 -m pytest -p no:cacheprovider -q -W ignore:setDaemon:DeprecationWarning 
 TESTS_COUNT = 5 + 4
 
 pytestmark = [
+    pytest.mark.guest,
     pytest.mark.skipif(bool(why_no_guest()), reason=why_no_guest()),
     pytest.mark.skipif(bool(why_no_trixie()), reason=why_no_trixie()),
     pytest.mark.skipif(not CLIP.exists(), reason="Debian's opencv-doc is not installed"),
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1300),
 ]
 
 
@@ -53,7 +54,7 @@ def test_the_real_picamera2_keeps_the_contract(tmp_path: Path) -> None:
     exchange = tmp_path / "guest"
     write_frames(exchange / "frames", width=WIDTH, height=HEIGHT, count=20)
     (exchange / "virtual.yaml").write_text(VIRTUAL)
-    ran = run_in_guest(COMMAND, exchange, timeout_s=500, root=trixie_root())
+    ran = run_in_guest(COMMAND, exchange, timeout_s=1200, root=trixie_root())
     assert ran.status == 0, ran.output[-8000:] + ran.console[-2000:]
     assert "Virtual0" in ran.output
     report = ET.parse(exchange / "junit.xml")  # noqa: S314 - pytest wrote it

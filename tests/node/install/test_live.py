@@ -64,6 +64,7 @@ systemctl reboot -ff
 """
 
 pytestmark = [
+    pytest.mark.guest,
     pytest.mark.skipif(bool(why_no_guest()), reason=why_no_guest()),
     pytest.mark.skipif(
         not Path("/usr/bin/python3.11").exists() or shutil.which("mosquitto") is None,

@@ -38,6 +38,7 @@ umount /mnt
 """
 
 pytestmark = [
+    pytest.mark.guest,
     pytest.mark.skipif(bool(why_no_guest()), reason=why_no_guest()),
     pytest.mark.timeout(3000),
 ]

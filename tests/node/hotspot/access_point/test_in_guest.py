@@ -21,6 +21,7 @@ PI = "cp /proc/cpuinfo /run/cpuinfo; echo 'Revision : c03111' >> /run/cpuinfo"
 ACCESS_POINT_COUNT, UNITS_COUNT, CONTRACT_COUNT = 24, 3, 7
 
 pytestmark = [
+    pytest.mark.guest,
     pytest.mark.skipif(bool(why_no_guest()), reason=why_no_guest()),
     pytest.mark.skipif(
         not Path("/lib/systemd/systemd").exists()
