@@ -42,6 +42,7 @@ def mask(city: "City") -> Iterator[Path]:
     assert played.status == 0, played.said[-6000:]
 
 
+@pytest.mark.long
 def test_a_mask_that_was_brought_is_taken_up(city: "City", mask: Path) -> None:
     """Else the camera would go on showing what it should hide, and every play would be green."""
     before = started(city, "simpul-node")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 WHY_NOT = why_no_server() or why_no_namespaces()
 pytestmark = [
     pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT),
+    pytest.mark.long,
     pytest.mark.timeout(1200),
 ]
 
@@ -47,7 +48,6 @@ def test_differences_are_told_and_mended(city: "City") -> None:
     assert drift(city) == (0, [])
 
 
-@pytest.mark.long
 def test_the_password_of_a_camera_is_shown_nowhere(city: "City") -> None:
     password = "rahasia-kamera-42"  # noqa: S105 - of no camera
     own = city.station.folder / f"host_vars/{NODE}.yml"
@@ -71,7 +71,6 @@ def test_the_password_of_a_camera_is_shown_nowhere(city: "City") -> None:
     assert city.play("site.yml", "--tags", "agent").status == 0
 
 
-@pytest.mark.long
 def test_who_does_not_answer_is_told(city: "City") -> None:
     city.system.run("systemctl", "stop", "ssh.service")
     try:
