@@ -108,7 +108,7 @@ def _tag_in(headers: HTTPMessage) -> str:
     changed = headers.get("Last-Modified", "")
     try:
         settled_s = parsedate_to_datetime(headers["Date"]) - parsedate_to_datetime(changed)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return ""
     # Within one second it may have changed twice.
     return changed if settled_s.total_seconds() >= 1 else ""

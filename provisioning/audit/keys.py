@@ -47,13 +47,26 @@ def operator_key(identity: str = "") -> SigningKey:
 
 
 def is_signed(public: str, data: bytes, signature: bytes) -> bool:
-    """Tell whether the private key of `public` signed `data`; False for what is no key at all."""
+    """Tell whether the private key of `public` signed `data`; False for what is no key at all.
+
+    Paramiko reads over wrong lengths and what comes behind, so both have to be as it writes them.
+    """
     try:
         kind, text = public.split()[:2]
         key = paramiko.PKey.from_type_string(kind, base64.b64decode(text, validate=True))
+        if key.get_base64() != text or not _is_exact(signature):
+            return False
         return bool(key.verify_ssh_sig(data, paramiko.Message(signature)))
     except (ValueError, IndexError, TypeError, paramiko.SSHException, paramiko.UnknownKeyType):
         return False
+
+
+def _is_exact(signature: bytes) -> bool:
+    """Tell whether it is two strings (RFC 4253, section 6.6) and nothing else."""
+    read, written = paramiko.Message(signature), paramiko.Message()
+    for _ in range(2):
+        written.add_string(read.get_string())
+    return bool(written.asbytes() == signature)
 
 
 def fingerprint(public: str) -> str:

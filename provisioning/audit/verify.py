@@ -132,7 +132,7 @@ def _signer(
         minutes = (latest - at) // timedelta(minutes=1)
         why = "it was written later, or the clock was set back"
         return subject, f"is dated {minutes} min before a line above it: {why}"
-    written = max(at, latest)
+    written = max(at, latest).replace(microsecond=0)  # the register keeps whole seconds
     for each in known:
         if each.begin <= written <= min(each.end, each.revoked):
             return each.subject, ""

@@ -63,7 +63,7 @@ class Asking:
         self._ask(node, Identify(id=self.id, seconds=seconds), within_s)
 
     def snapshot(self, node: str, within_s: float) -> bytes:
-        """Return a still (JPEG) taken after this was asked. Raises RemoteError, SilentError."""
+        """Return a still (JPEG) that came after this was asked. Raises RemoteError, SilentError."""
         with self._changed:
             self._stills.pop(node, None)
         self._ask(node, Snapshot(id=self.id), within_s)

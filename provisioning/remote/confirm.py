@@ -10,7 +10,7 @@ from rich.console import Console
 from provisioning.enrol.show import is_right_view, picture
 from provisioning.register import Register
 from provisioning.remote.errors import RemoteError
-from provisioning.update.link import Way, answer, opened, translated
+from provisioning.update.link import Way, answer, files_of, opened
 
 REFERENCE = PurePosixPath("/var/lib/simpul/view/reference.jpg")
 _TIMEOUT_S = 60
@@ -20,7 +20,8 @@ _SAID_CHARACTERS_MAX = 500
 def confirmed_view(node: str, still: bytes, way: Way, register: Register, console: Console) -> str:
     """Show a public, masked still (JPEG); on a yes keep it on the node, then in the register.
 
-    Return what is to be told. Raises RemoteError for a no, UnreachableError, RegisterError.
+    Return what is to be told. Raises RemoteError for a no, UnreachableError, NodeError,
+    RegisterError.
     """
     console.print(picture(still, console))
     console.print(node, markup=False)
@@ -37,7 +38,7 @@ def confirmed_view(node: str, still: bytes, way: Way, register: Register, consol
 def keep_reference(way: Way, still: bytes) -> None:
     """Put the still where the node keeps its reference; a power cut leaves the old or the new one.
 
-    Raises UnreachableError, RemoteError.
+    Raises UnreachableError, NodeError, RemoteError.
     """
     part = REFERENCE.with_name(f".{secrets.token_hex(8)}")
     script = (
@@ -48,7 +49,7 @@ def keep_reference(way: Way, still: bytes) -> None:
         made = answer(connection, f"mkdir -p {REFERENCE.parent}", _TIMEOUT_S)
         if made.failed:
             raise RemoteError(f"{way.user} may not keep it: {made.stderr[-_SAID_CHARACTERS_MAX:]}")
-        with translated(way.host), connection.sftp().open(str(part), "wb") as file:
+        with files_of(connection) as files, files.open(str(part), "wb") as file:
             file.write(still)
         done = answer(connection, shlex.join(["sh", "-c", script]), _TIMEOUT_S)
     if done.failed:

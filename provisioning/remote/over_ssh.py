@@ -13,7 +13,7 @@ from provisioning.enrol.connection import Reach, Trust, ssh_options
 from provisioning.remote.errors import RemoteError, SilentError
 from provisioning.seed.sshd import REBOOT
 from provisioning.update.errors import UnreachableError
-from provisioning.update.link import Way, answer, opened, translated
+from provisioning.update.link import Way, answer, answering, opened, translated
 
 _UNIT = re.compile(r"[A-Za-z0-9@._*:-]*")
 _TIMEOUT_S = 60
@@ -124,9 +124,11 @@ def _run(connection: Connection, command: str, *, follow: bool) -> Iterator[str]
 
     By Paramiko, because Fabric's run() reads in threads, which hear of no Ctrl-C.
     """
-    with translated(str(connection.host)), connection.transport.open_session() as channel:
+    with translated(str(connection.host)):
+        with answering(connection):
+            channel = connection.transport.open_session()
+            channel.exec_command(command)
         channel.settimeout(None if follow else _TIMEOUT_S)
-        channel.exec_command(command)
         for line in channel.makefile("rb"):
             yield line.decode(errors="replace").rstrip("\n")
         said = channel.makefile_stderr("rb").read().decode(errors="replace").strip()

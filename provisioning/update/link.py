@@ -8,7 +8,7 @@ import shlex
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
@@ -101,7 +101,14 @@ class FabricSession:
         with files_of(self._connection) as files:
             if INCOMING.name not in files.listdir(str(INCOMING.parent)):
                 files.mkdir(str(INCOMING), 0o700)
-            files.put(str(bundle), remote)
+            try:
+                files.put(str(bundle), remote)
+            except OSError as error:
+                if not _is_lost(self._connection, error):
+                    # Half of it would keep full a disk that is.
+                    with suppress(*_FAILURES):
+                        files.remove(remote)
+                raise
         return remote
 
     def install(self, bundle: str, release: str, trial: Trial) -> Outcome:
@@ -133,20 +140,24 @@ def files_of(connection: Connection) -> Iterator[paramiko.SFTPClient]:
     """Give what sends files. Raises UnreachableError; NodeError for what the node refuses."""
     with translated(str(connection.host)):
         try:
-            with _answering(connection):
+            with answering(connection):
                 files = connection.sftp()
             files.get_channel().settimeout(connection.config.stall_s)  # for each answer
             yield files
         except OSError as error:
-            lost = isinstance(error, ConnectionError | TimeoutError)
-            if lost or not connection.transport.is_active():
+            if _is_lost(connection, error):
                 raise
             # SFTP says no more of a full disk than "Failure".
             raise NodeError(f"takes no file: {error}; is its disk full?") from error
 
 
+def _is_lost(connection: Connection, error: OSError) -> bool:
+    lost = isinstance(error, ConnectionError | TimeoutError)
+    return lost or not connection.transport.is_active()
+
+
 @contextmanager
-def _answering(connection: Connection) -> Iterator[None]:
+def answering(connection: Connection) -> Iterator[None]:
     """Cut the connection when the node does not answer in time to what is asked of it within.
 
     Paramiko waits for ever until a node begins a command, or takes files.
@@ -182,7 +193,7 @@ class _PatientRemote(Remote):  # type: ignore[misc] # published without types
 
     def start(self, *words: object, **options: object) -> None:
         """Have the node begin the command."""
-        with _answering(self.context):
+        with answering(self.context):
             super().start(*words, **options)
 
 

@@ -189,7 +189,7 @@ def to_install(url: str, release: str, trial: Trial) -> Notice:
 def payload_of(notice: Notice) -> bytes:
     """Return the notice as nodes read it. Raises PlanError for one that none would obey.
 
-    A node says nothing to a notice that is none: it would be waited for in vain.
+    Here it is refused before anything begins; nodes of older releases say nothing to it.
     """
     payload = msgspec.json.encode(notice)
     try:

@@ -159,6 +159,7 @@ BEFORE, AT = "Mon, 01 Jan 2024 00:00:00 GMT", "Mon, 01 Jan 2024 00:10:00 GMT"
         # It may have changed again within that second (RFC 9110, 8.8.2.2).
         ({"Last_Modified": AT, "Date": AT}, None),
         ({"Last_Modified": BEFORE}, None),
+        ({"Last_Modified": BEFORE, "Date": f"Mon, 01 Jan {10**20} 00:00:00 GMT"}, None),
         ({"ETag": 'W/"a"'}, None),
         ({}, None),
     ],

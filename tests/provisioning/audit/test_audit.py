@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -92,6 +93,21 @@ def test_any_changed_byte_is_noticed(
     assert any(each.problem for each in read.entries)
 
 
+def test_no_bit_of_a_last_line_changes_unnoticed(log: AuditLog, authority: Authority) -> None:
+    """No line after it vouches for that one; Paramiko alone reads over wrong lengths in keys."""
+    log.write("reboot", ("n0",), outcome="done")
+    certificates = authority.register.rows("certificate")
+    text = log.file.read_bytes()
+    for place in range(len(text) - 1):
+        for bit in range(8):
+            changed = bytearray(text)
+            changed[place] ^= 1 << bit
+            log.file.write_bytes(changed)
+            with suppress(AuditError):
+                read = read_log(log.file, certificates)
+                assert any(each.problem for each in read.entries), (place, bit)
+
+
 @pytest.mark.parametrize("gone", [0, 1])
 def test_a_line_taken_out_is_noticed(log: AuditLog, authority: Authority, gone: int) -> None:
     for number in range(3):
@@ -172,6 +188,18 @@ def test_a_revoked_key_cannot_date_a_line_back(
     assert "was not valid then" in late.problem
     assert "dated 120 min before a line above it" in dated_back.problem
     assert "was not valid then" in elsewhere.problem
+
+
+def test_what_was_done_in_the_second_before_a_revocation_is_believed(
+    log: AuditLog, authority: Authority
+) -> None:
+    log.write("reboot", ("a",))
+    rows = authority.register.rows("certificate")
+    (entry,) = read_log(log.file, rows).entries
+    # The register keeps whole seconds.
+    revoked = [{**row, "revoked_at": f"{entry.deed.at[:19]}Z"} for row in rows]
+    (entry,) = read_log(log.file, revoked).entries
+    assert entry.problem == ""
 
 
 @pytest.mark.parametrize("at", ["", "yesterday", "9999-99-99T00:00:00Z"])

@@ -12,9 +12,10 @@ from services.sshd import Sshd, sshd_missing
 from services.waiting import until
 
 from provisioning.authority.authority import Authority
+from provisioning.remote.over_ssh import _run
 from provisioning.update import link
-from provisioning.update.errors import UnreachableError
-from provisioning.update.link import Way, connected
+from provisioning.update.errors import NodeError, UnreachableError
+from provisioning.update.link import Way, connected, opened
 
 pytestmark = pytest.mark.skipif(sshd_missing(), reason="needs root and openssh-server")
 STALL_S = 2.0
@@ -102,6 +103,25 @@ def test_one_that_stalls_before_a_file_is_given_up(node: Node, tmp_path: Path) -
         node.stall()
         with pytest.raises(UnreachableError, match=r"127\.0\.0\.1: "):
             session.send(tmp_path / "key")
+
+
+def test_one_that_stalls_before_its_journal_is_given_up(node: Node) -> None:
+    with opened(node.way) as connection:
+        node.stall()
+        with pytest.raises(UnreachableError, match=r"127\.0\.0\.1: "):
+            list(_run(connection, "true", follow=True))
+
+
+def test_a_file_that_a_full_disk_does_not_take_leaves_nothing(
+    node: Node, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    incoming = small_disk / "incoming"
+    monkeypatch.setattr(link, "INCOMING", PurePosixPath(incoming))
+    bundle = tmp_path / "large.bundle"
+    bundle.write_bytes(bytes(2 << 20))
+    with connected(node.way) as session, pytest.raises(NodeError, match="is its disk full"):
+        session.send(bundle)
+    assert not [*incoming.iterdir()]
 
 
 def test_one_that_stalls_amid_a_file_is_given_up(node: Node, tmp_path: Path) -> None:
