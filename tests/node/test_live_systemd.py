@@ -33,6 +33,7 @@ mosquitto -d -c /run/mosquitto.conf
 
 pytestmark = [
     pytest.mark.guest,
+    pytest.mark.long,
     pytest.mark.skipif(bool(why_no_guest()), reason=why_no_guest()),
     pytest.mark.skipif(
         not Path("/lib/systemd/systemd").exists() or shutil.which("mosquitto_sub") is None,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 WHY_NOT = why_no_server() or why_no_namespaces()
 pytestmark = [
     pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT),
+    pytest.mark.long,
     pytest.mark.timeout(1200),
 ]
 # What makes the role fail between the mask and its handlers, as a node that vanishes would.
@@ -42,7 +43,6 @@ def mask(city: "City") -> Iterator[Path]:
     assert played.status == 0, played.said[-6000:]
 
 
-@pytest.mark.long
 def test_a_mask_that_was_brought_is_taken_up(city: "City", mask: Path) -> None:
     """Else the camera would go on showing what it should hide, and every play would be green."""
     before = started(city, "simpul-node")
@@ -65,7 +65,6 @@ def test_a_mask_that_was_brought_is_taken_up(city: "City", mask: Path) -> None:
     assert (again.status, again.changed) == (0, {NODE: 0}), again.said[-6000:]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("role", "unit", "words"),
     [

@@ -86,6 +86,7 @@ def test_a_certificate_that_lasts_is_left_alone(city: "City") -> None:
     assert number(city) == short
 
 
+@pytest.mark.long
 def test_without_the_passphrase_it_is_told(city: "City") -> None:
     short = shorten(city, 20)
     played = city.play("site.yml", "--tags", "enrol", "-e", "enrol_passphrase_file=")
@@ -97,6 +98,7 @@ def test_without_the_passphrase_it_is_told(city: "City") -> None:
     assert "its certificates end in" in told.said
 
 
+@pytest.mark.long
 def test_a_certificate_of_another_key_is_replaced(city: "City") -> None:
     shorten(city, 700)
     key = f"{IDENTITY}/mqtt.key"
@@ -150,6 +152,7 @@ def test_a_rotation_loses_no_node(city: "City") -> None:
     assert verified.status == 0, verified.said[-6000:]
 
 
+@pytest.mark.long
 def test_what_a_play_that_was_cut_off_left_is_taken_up(city: "City") -> None:
     start = ("systemctl", "show", "-PInvocationID", "simpul-node")
     before = city.system.run(*start).stdout

@@ -22,6 +22,7 @@ TESTS_COUNT = 6 + 5
 
 pytestmark = [
     pytest.mark.guest,
+    pytest.mark.long,
     pytest.mark.skipif(bool(why_no_guest()), reason=why_no_guest()),
     pytest.mark.skipif(shutil.which("v4l2-ctl") is None, reason="v4l-utils is not installed"),
     pytest.mark.timeout(1300),
