@@ -22,6 +22,7 @@ from provisioning.image.bundle_keys import make_keys
 
 pytestmark = [
     pytest.mark.guest,
+    pytest.mark.long,
     pytest.mark.skipif(bool(why_no_guest()), reason=why_no_guest()),
     pytest.mark.skipif(bool(why_no_trixie()), reason=why_no_trixie()),
     pytest.mark.timeout(1800),
@@ -100,17 +101,15 @@ def test_a_refused_bundle_leaves_both_slots_as_they_were(ran: Ran) -> None:
     assert said(ran, "touched") == "0"
 
 
-@pytest.mark.parametrize("data_every", [5, pytest.param(1, marks=pytest.mark.long)])
 def test_no_power_cut_bricks_the_card(
     ran: Ran,
     workshop: Workshop,
     judge: Judge,
     tmp_path: Path,
-    data_every: int,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert ran.status == 0, ran.output
-    figures = judge_all(workshop.base, workshop.log, tmp_path, judge, data_every=data_every)
+    figures = judge_all(workshop.base, workshop.log, tmp_path, judge, data_every=1)
     with capsys.disabled():
         print(f"\n{figures.table()}")  # noqa: T201 - the figures are what the test is for
     assert figures.bricks == []

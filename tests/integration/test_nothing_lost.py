@@ -110,6 +110,7 @@ class TestNatsCluster:
             verdict = run(folder, cluster.urls, [victim], kills=kills, seed=seed)
         check(verdict, folder)
 
+    @pytest.mark.long
     @pytest.mark.timeout(300)
     def test_a_few_kills(self, folder: Path) -> None:
         self.kill(folder, SHORT_KILLS, seed=3)
