@@ -35,7 +35,7 @@ def settle(machine: Machine, *, booting: bool = False) -> State:
         on_trial = _target(machine.places.current) == f"releases/{state.candidate}"
         if on_trial and machine.now_s() < state.deadline_s:
             return state
-        reason = "nobody confirmed it in time" if on_trial else "somebody took it back already"
+        reason = "nobody confirmed it in time" if on_trial else "it was taken back already"
         return revert(machine, state, reason)
     reason = "the node or its installer was stopped during its trial"
     return revert(machine, state, reason, booting=booting)
