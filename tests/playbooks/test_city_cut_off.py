@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.timeout(1200),
 ]
 # What makes the role fail between the mask and its handlers, as a node that vanishes would.
-CUT = '{"agent_units": {"nowhere.service": "node/units"}}'
+CUT = '{"agent_other_units": [{"path": "/etc/nowhere", "src": "nowhere", "mode": "0644"}]}'
 FOLLOW = '{"follow_notices": true}'
 
 

@@ -38,7 +38,7 @@ def play(folder: Path, text: str, *words: str) -> subprocess.CompletedProcess[st
     (folder / "play.yml").write_text(text)
     (folder / "ansible.cfg").write_text(
         f"[defaults]\ninventory = inventory.ini\nroles_path = {ROOT / 'playbooks/roles'}\n"
-        "callback_result_format = json\n"
+        f"library = {ROOT / 'playbooks/plugins/modules'}\ncallback_result_format = json\n"
     )
     line = [BIN / "ansible-playbook", "play.yml", "--check", *words]
     return subprocess.run(line, check=False, cwd=folder, capture_output=True, text=True)

@@ -47,6 +47,14 @@ def test_every_shell_script_of_the_roles_is_clean() -> None:
     files = [ROOT / "tests/services/start_system", *ROOT.glob("playbooks/roles/*/files/*")]
     scripts = [file for file in files if file.read_bytes().startswith(b"#!/bin/sh")]
     names = {file.name for file in scripts}
-    assert names == {"start_system", "backup", "restore", "forward", "lasting", "ways.sh"}
+    assert names == {
+        "start_system",
+        "backup",
+        "restore",
+        "forward",
+        "lasting",
+        "programs.sh",
+        "ways.sh",
+    }
     done = subprocess.run(["shellcheck", *scripts], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -68,7 +68,14 @@ def tasks(role: str) -> list[dict[str, Any]]:
 
 
 def test_the_units_are_the_same() -> None:
-    ours = {name: f"{home}/{name}" for name, home in variables("agent")["agent_units"].items()}
+    read = variables("agent")
+    folder, homes = "/etc/systemd/system/", {"agent_units", "agent_image_units"}
+    ours = {}
+    for file in read["agent_own_units"] + read["agent_other_units"]:
+        source = file["src"]
+        for home in homes:
+            source = source.replace(f"{{{{ {home} }}}}", read[home])
+        ours[file["path"].removeprefix(folder)] = source.removeprefix("{{ playbook_dir }}/../")
     assert ours == image_units()
 
 
@@ -120,7 +127,7 @@ def test_an_image_has_what_the_roles_ask_for() -> None:
 def test_what_is_settled_by_files_is_settled_by_the_same_files() -> None:
     ours = {
         file["path"] for role in ("base", "hardening") for file in variables(role)[f"{role}_files"]
-    }
+    } | {variables("hardening")["hardening_shut"]}
     theirs = {
         f"/{file.relative_to(LAYERS / name / 'files')}"
         for name in ("base", "hardening")
@@ -133,9 +140,6 @@ def test_what_is_settled_by_files_is_settled_by_the_same_files() -> None:
 
 def test_the_rules_of_udev_are_the_same() -> None:
     rules = layer("agent").project_files["usr/lib/udev/rules.d/60-simpul-gpio.rules"]
-    (copied,) = (
-        task["ansible.builtin.copy"]["src"]
-        for task in tasks("agent")
-        if "udev" in str(task.get("ansible.builtin.copy", {}).get("dest"))
-    )
-    assert copied.endswith(f"/../{rules}")
+    read = variables("agent")
+    source = read["agent_udev_rules"]["src"].replace("{{ agent_units }}", read["agent_units"])
+    assert source.endswith(f"/../{rules}")

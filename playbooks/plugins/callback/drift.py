@@ -72,9 +72,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible has no types
 
 
 def _single(said: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the results of a task, one for each turn of its loop."""
-    if "results" in said:
-        yield from said["results"]
+    """Yield the results of a task: for each turn of its loop, each file of simpul_files."""
+    if parts := said.get("results") or said.get("laid"):
+        yield from parts
     else:
         yield said
 
