@@ -106,11 +106,9 @@ def test_a_secret_is_in_nothing_that_is_said(lay: Lay, tmp_path: Path) -> None:
 
 
 def test_what_has_to_be_taken_up_is_noted_before_the_first_change(lay: Lay, tmp_path: Path) -> None:
-    note, file, blocked = (tmp_path / name for name in ("pending-p", "file", "blocked"))
+    note, file = tmp_path / "pending-p", tmp_path / "file"
     assert lay(pending="p")["changed"] is False
     assert not note.exists(), "nothing has changed"
-    blocked.mkdir()
-    (blocked / "full").touch()
     lay(text(file, "1"), text(tmp_path / "x", "y", owner="nobody-of-this-name"), pending="p")
     assert note.exists(), "cut off amid it"
     note.write_text("")
@@ -171,6 +169,24 @@ def test_a_link_is_replaced_by_the_file_and_kept_as_a_folder(lay: Lay, tmp_path:
 def test_nobody_who_is_not_there_gets_anything(lay: Lay, tmp_path: Path) -> None:
     said = lay(text(tmp_path / "x", "x", owner="nobody-of-this-name"))
     assert said["msg"] == "this machine has no user or group nobody-of-this-name"
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_folder_may_be_a_link_to_where_nothing_is_yet(lay: Lay, tmp_path: Path) -> None:
+    place, target = tmp_path / "state", tmp_path / "disk/state"
+    place.symlink_to(target)
+    folder = {"path": str(place), "mode": "0700"}
+    lay(folder, folder)
+    assert place.is_symlink()
+    assert modes(target) == ["0700"]
+
+
+def test_what_is_missing_for_a_file_is_named_and_contents_are_not(lay: Lay, tmp_path: Path) -> None:
+    file = tmp_path / "settings"
+    for wrong in ({"validate": ["/nowhere/judge", "%s"]}, {"mode": None}):
+        said = lay({**text(file, "secret-1\n"), **wrong})
+        assert said["failed"] is True
+        assert base64.b64encode(b"secret-1\n").decode() not in json.dumps(said)
     assert [*tmp_path.iterdir()] == []
 
 

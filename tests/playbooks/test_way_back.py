@@ -17,13 +17,17 @@ UNITS = {
 
 
 def rendered(role: str, name: str) -> str:
-    given: dict[str, Any] = {"ansible_managed": "Ansible managed"}
+    given: dict[str, Any] = {
+        "ansible_managed": "Ansible managed",
+        "ansible_play_hosts_all": ["taman-bunga"],
+    }
     for kind in ("defaults", "vars"):
         file = ROLES / role / kind / "main.yml"
         given |= yaml.safe_load(file.read_text()) if file.exists() else {}
     text = (ROLES / role / "templates" / f"{name}.j2").read_text()
     plain = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - no page
-    return plain.from_string(text).render(given)
+    # Twice: a variable may itself be made of others.
+    return plain.from_string(plain.from_string(text).render(given)).render(given)
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -4,20 +4,16 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 
 class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
     """The plugin, as Ansible loads it; its options stand in the module's documentation."""
 
-    _supports_check_mode = True
-    _supports_diff = True
-
     def run(
         self, tmp: str | None = None, task_vars: dict[str, object] | None = None
     ) -> dict[str, Any]:
-        """Return what the module says. Raises AnsibleActionFail when a source cannot be read."""
+        """Return what the module says. Raises AnsibleError when a source cannot be read."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = self._task.args
         files = [self._with_content(entry) for entry in arguments.get("files", [])]
@@ -42,7 +38,5 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         real = self._loader.get_real_file(found)
         try:
             return Path(real).read_bytes()
-        except OSError as error:
-            raise AnsibleActionFail(f"{found}: {error.strerror}") from error
         finally:
             self._loader.cleanup_tmp_file(real)

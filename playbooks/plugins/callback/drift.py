@@ -45,7 +45,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # Ansible has no types
         del ignore_errors
         if not isinstance(result.task, Handler):
             for each in _single(result.result):
-                if each.get("failed"):
+                # Ansible itself takes the word from the task's own result, and leaves a turn's.
+                if each is result.result or each.get("failed"):
                     self._note(result, "failed", each)
                 elif each.get("changed"):
                     self._note(result, "changed", each)

@@ -6,6 +6,7 @@ what lies on the controller.
 
 import base64
 import grp
+import hashlib
 import os
 import pwd
 import stat
@@ -51,7 +52,7 @@ laid:
   type: list
   elements: dict
 left:
-  description: whether an earlier play left the note.
+  description: whether the note was there already.
   type: bool
 """
 _PENDING = "/var/lib/misc/simpul-pending-{}"
@@ -60,7 +61,7 @@ _FOLDER_MODE = 0o755
 _ROOT = ("root", "root")
 _ENTRY = {
     "path": {"type": "path", "required": True},
-    "base64": {"type": "str"},
+    "base64": {"type": "str", "no_log": True},  # else the machine's journal would hold it
     "mode": {"type": "str", "required": True},
     "owner": {"type": "str", "default": "root"},
     "group": {"type": "str", "default": "root"},
@@ -88,13 +89,12 @@ def main() -> None:
             "begin": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
-        no_log=True,  # else the machine's journal would hold every content
     )
     try:
         said = _lay(module)
     except (OSError, LookupError, ValueError) as error:
-        module.fail_json(msg=str(error), invocation={})
-    module.exit_json(**said, invocation={})
+        module.fail_json(msg=str(error))
+    module.exit_json(**said)
 
 
 def _lay(module: AnsibleModule) -> dict[str, Any]:
@@ -156,13 +156,16 @@ def _apply(
     module: AnsibleModule, entry: Entry, wanted: _Standing, before: _Standing | None
 ) -> None:
     path = Path(entry["path"])
-    _make_folder(path.parent)
-    if wanted.content is not None and (before is None or before.content != wanted.content):
-        _write(module, path, wanted, entry["validate"])
-        return
-    if before is None:
-        path.mkdir(0o700)
-    _own(path, wanted)
+    try:
+        if wanted.content is None:
+            _make_folder(path.resolve())  # a link may lead to where nothing is yet
+        elif before is None or before.content != wanted.content:
+            _make_folder(path.parent)
+            _write(module, path, wanted, entry["validate"])
+            return
+        _own(path, wanted)
+    except OSError as error:
+        raise OSError(f"{path}: {error.strerror}") from error
 
 
 def _make_folder(path: Path) -> None:
@@ -183,8 +186,8 @@ def _write(
         with os.fdopen(number, "wb") as file:
             file.write(wanted.content or b"")
             file.flush()
-            os.fsync(file.fileno())
-        _own(part, wanted)
+            _own(number, wanted)  # not by its name: the folder may be somebody else's
+            os.fsync(number)
         if validate:
             _judge(module, path, [word.replace("%s", name) for word in validate])
         part.rename(path)
@@ -192,9 +195,9 @@ def _write(
         part.unlink(missing_ok=True)
 
 
-def _own(path: Path, wanted: _Standing) -> None:
-    os.chown(path, _id(pwd.getpwnam, wanted.owner), _id(grp.getgrnam, wanted.group))
-    path.chmod(int(wanted.mode, 8))  # after, as chown takes setuid away
+def _own(file: Path | int, wanted: _Standing) -> None:
+    os.chown(file, _id(pwd.getpwnam, wanted.owner), _id(grp.getgrnam, wanted.group))
+    os.chmod(file, int(wanted.mode, 8))  # noqa: PTH101 - a descriptor too; after chown, which takes setuid away
 
 
 def _id(look_up: Any, name: str) -> int:  # noqa: ANN401 - pwd's or grp's own
@@ -212,13 +215,13 @@ def _judge(module: AnsibleModule, path: Path, command: list[str]) -> None:
 
 def _differences(entry: Entry, wanted: _Standing, before: _Standing | None) -> list[dict[str, str]]:
     parts = []
-    old = before or _Standing("", "", "", None)
-    if wanted.content != old.content:
-        sides = [_text(old.content), _text(wanted.content)]
-        if entry["secret"]:
-            sides = ["", "(its content is not shown)\n"]
-        parts.append(sides)
-    if before is None or before[:3] != wanted[:3]:
+    old = before.content if before else None
+    if wanted.content != old:
+        sides = ["", "(its content is not shown)\n"]
+        parts.append(sides if entry["secret"] else [_text(old), _text(wanted.content)])
+    if before is None and wanted.content is None:
+        parts.append(["", _attributes(wanted)])
+    if before is not None and before[:3] != wanted[:3]:
         parts.append([_attributes(before), _attributes(wanted)])
     headers = {"before_header": entry["path"], "after_header": entry["path"]}
     return [{**headers, "before": sides[0], "after": sides[1]} for sides in parts]
@@ -228,12 +231,10 @@ def _text(content: bytes | None) -> str:
     try:
         return (content or b"").decode()
     except UnicodeDecodeError:
-        return "(no text)\n"
+        return f"(no text; SHA-256 {hashlib.sha256(content or b'').hexdigest()})\n"
 
 
-def _attributes(standing: _Standing | None) -> str:
-    if standing is None:
-        return ""
+def _attributes(standing: _Standing) -> str:
     return f"owner {standing.owner}\ngroup {standing.group}\nmode {standing.mode}\n"
 
 
