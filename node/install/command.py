@@ -14,11 +14,11 @@ from pathlib import Path
 import msgspec
 
 from node.install.errors import BundleError, BusyError, InstallError, TrustError, UnfitError
-from node.install.fetch import fetch, local_file
+from node.install.fetch import fetch, is_address, local_file
 from node.install.incoming import discard
 from node.install.lock import held
 from node.install.machine import Machine, Outcome, Wishes, machine_at
-from node.install.steps import at_hand, confirm, install, resume, rollback, show
+from node.install.steps import at_hand, at_rest, confirm, install, resume, rollback, show
 from node.messages import SimpulError
 from node.settings_file import load_settings
 from node.stop import stop_on_signal
@@ -135,6 +135,9 @@ def _install(machine: Machine, options: argparse.Namespace, wishes: Wishes) -> O
         with held(machine.places.lock):
             if options.expect and (known := at_hand(machine, options.expect)):
                 return known
+            if is_address(options.what):
+                # The lock is held for the whole download, and whoever ends a trial needs it.
+                at_rest(machine)
             return _fetch_and_install(machine, options, wishes)
     finally:
         # What was sent is of no use any more, also where it was not even looked at.

@@ -15,7 +15,7 @@ def fetch(source: str, incoming: Path, *, ca: Path | None = None) -> Fetched:
     there is no room for it.
     """
     try:
-        if urlsplit(source).scheme in {"http", "https"}:
+        if is_address(source):
             from node.install.download import download  # noqa: PLC0415 - most orders need no HTTP
 
             return download(source, incoming, ca)
@@ -25,6 +25,14 @@ def fetch(source: str, incoming: Path, *, ca: Path | None = None) -> Fetched:
     if not file.is_file():
         raise FetchError(f"{source}: no such file, nor an address of http or https")
     return Fetched(file)
+
+
+def is_address(source: str) -> bool:
+    """Tell whether `source` is fetched over the network; not so what can be no address at all."""
+    try:
+        return urlsplit(source).scheme in {"http", "https"}
+    except ValueError:
+        return False
 
 
 def local_file(source: str) -> Path:

@@ -59,7 +59,8 @@ class Standing(Outcome, frozen=True, kw_only=True):
     its access point ran when it last measured them. Each is None where it cannot be told.
     `busy`: an installer is at work or has to finish what one left half done, so all of this will
     change. `unfinished`: it is the latter, and nobody is at work; the next order, whichever it is,
-    settles that first. `platform` and `python` say which bundles are for this node.
+    settles that first. `platform` and `python` say which bundles are for this node. `mark` is
+    another once a release was tried: so taken back twice is told from taken back once.
     """
 
     active: bool | None = None
@@ -72,6 +73,7 @@ class Standing(Outcome, frozen=True, kw_only=True):
     counter: int = 0
     busy: bool = False
     unfinished: bool = False
+    mark: str = ""
 
 
 def machine_at(root: Path) -> Machine:

@@ -65,3 +65,14 @@ def read_state(file: Path) -> State:
 def write_state(file: Path, state: State) -> None:
     """Replace the record, durably."""
     replace_file(file, encode_state(state))
+
+
+def mark_of(file: Path) -> str:
+    """Return what is another after each writing of the record; empty without one.
+
+    It is no field of the record: earlier releases, which may have to take over, would refuse that.
+    """
+    try:
+        return str(file.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return ""

@@ -23,7 +23,7 @@ from node.install.places import Places
 from node.install.service import AGAIN_S, RESTART_MAX_S, Service
 from node.install.settle import collect, follow, revert, settle
 from node.install.signatures import read_trust, verify
-from node.install.state import State, read_state, write_state
+from node.install.state import State, mark_of, read_state, write_state
 from node.install.tree import broken_files, lay_tree, mend_tree
 
 _SLACK_S = 2.0
@@ -49,12 +49,7 @@ def install(machine: Machine, file: Path, wishes: Wishes, *, expected: str = "")
         raise BundleError(f"{file}: holds {release[:16]}, not {expected[:16]} as expected; refused")
     if known := at_hand(machine, release):
         return known
-    state = settle(machine)
-    if state.phase == "trial":
-        raise BusyError(
-            f"release {state.candidate[:16]} is on trial; confirm it, or wait until it is taken "
-            f"back in {state.deadline_s - machine.now_s():.0f} s"
-        )
+    state = at_rest(machine)
     _check(machine, bundle, release, state)
     if release == state.confirmed:
         return _mended(machine, bundle, state)
@@ -81,6 +76,17 @@ def at_hand(machine: Machine, release: str) -> Outcome | None:
     if not broken_files(machine.places.releases / release):
         return Outcome(status="current", release=release, confirmed=release)
     return None
+
+
+def at_rest(machine: Machine) -> State:
+    """Return the record, with nothing half done or on trial. Raises as `settle`; BusyError."""
+    state = settle(machine)
+    if state.phase == "trial":
+        raise BusyError(
+            f"release {state.candidate[:16]} is on trial; confirm it, or wait until it is taken "
+            f"back in {state.deadline_s - machine.now_s():.0f} s"
+        )
+    return state
 
 
 def _check(machine: Machine, bundle: Bundle, release: str, state: State) -> None:
@@ -194,6 +200,7 @@ def show(machine: Machine) -> Standing:
         counter=state.counter,
         busy=half_done or bool(at_work),
         unfinished=half_done and at_work is False,
+        mark=mark_of(machine.places.state),
     )
 
 

@@ -78,13 +78,14 @@ class Around(Struct, frozen=True, kw_only=True):
 
     `changed` is called after each change. What the operator wishes stands beside the record, unless
     `wish` tells it. Between two waves stands the `gate`, if there is one. A node that was under way
-    when the last run died is updated by `take_up`, which knows how long to wait for it. As the run
-    ends, though it be by Ctrl-C, `leaving` is set: whoever waits for guests is not waited for.
+    when the last run died is updated by `take_up`, which is given its entry, and knows how long to
+    wait for it. As the run ends, though it be by Ctrl-C, `leaving` is set: whoever waits for guests
+    is not waited for.
     """
 
     changed: Callable[[], None] = lambda: None
     wish: Callable[[], Wish] | None = None
-    take_up: Callable[[Place], Entry] | None = None
+    take_up: Callable[[Place, Entry], Entry] | None = None
     leaving: threading.Event = msgspec.field(default_factory=threading.Event)
     gate: Gate | None = None
 
@@ -106,7 +107,7 @@ class Engine:
         self._plan = plan
         self._limits = limits
         self._turn = turn
-        self._take_up = around.take_up or turn
+        self._take_up = around.take_up or (lambda place, _: turn(place))
         self._changed = around.changed
         self._leaving = around.leaving
         self._wish = around.wish or control_of(record.file).wish
@@ -149,7 +150,9 @@ class Engine:
         turn: Callable[[Place], Entry],
     ) -> None:
         for place in places:
-            self._set(place.name, Entry("in-progress"))
+            entry = self._record.entries[place.name]
+            # The entry of one that was cut off says what it was told, also to the run after this.
+            self._set(place.name, entry if entry.state == "in-progress" else Entry("in-progress"))
             self._under_way[pool.submit(turn, place)] = place
 
     def _go_on(self, place: Place) -> Entry:
@@ -157,7 +160,7 @@ class Engine:
 
         So it is looked at again with the others, and being away does not excuse it.
         """
-        entry = self._take_up(place)
+        entry = self._take_up(place, self._record.entries[place.name])
         if entry.away:
             return not_met_again(entry)
         return msgspec.structs.replace(entry, changed=True) if entry.state == "success" else entry

@@ -24,7 +24,7 @@ from provisioning.update.plan import make_plan
 from provisioning.update.record import Head
 from provisioning.update.rollout import Limits
 from provisioning.update.station import (
-    Calm,
+    Means,
     Run,
     Turns,
     access_to,
@@ -84,8 +84,9 @@ def update_os(  # noqa: PLR0913, PLR0917 - the options of a command line
     ways = {} if plan else ways_of(chosen, access)
     orders = OsOrders(bundle=read, url=check_url(url), within_s=within)
 
-    def quietly(calm: Calm) -> OsOrders:
-        return msgspec.structs.replace(orders, quiet=partial(quiet, calm, quiet_within))
+    def with_means(means: Means) -> OsOrders:
+        calmly = partial(quiet, means.calm, quiet_within)
+        return msgspec.structs.replace(orders, quiet=calmly, telling=means.telling)
 
     roll_out(
         Head(
@@ -106,9 +107,11 @@ def update_os(  # noqa: PLR0913, PLR0917 - the options of a command line
             broker=broker_at(broker, ca, certificate, key) if broker else None,
         ),
         Turns(
-            turn=lambda place, _, calm: update_system(place.name, ways[place.name], quietly(calm)),
-            take_up=lambda place, _, calm: take_up_system(
-                place.name, ways[place.name], quietly(calm)
+            turn=lambda place, means: update_system(
+                place.name, ways[place.name], with_means(means)
+            ),
+            take_up=lambda place, entry, means: take_up_system(
+                place.name, ways[place.name], with_means(means), entry.told
             ),
             look=lambda place, *_: look_again_at_system(ways[place.name], read.version),
         ),

@@ -18,8 +18,8 @@ from msgspec import Struct
 from provisioning.update.errors import NodeError, PutOffError, UnreachableError
 from provisioning.update.link import Way, answer, files_of, opened
 from provisioning.update.os_bundle import OsBundle
-from provisioning.update.rollout import Entry, not_met_again, offline
-from provisioning.update.turn import address_of
+from provisioning.update.rollout import Entry, offline
+from provisioning.update.turn import address_of, met_again
 
 _PROGRAMS = "/usr/lib/simpul"
 # What both slots see as one.
@@ -52,6 +52,7 @@ class OsOrders(Struct, frozen=True, kw_only=True):
     url: str = ""
     within_s: float = 1800.0
     quiet: Callable[[str], str] = lambda _: ""
+    telling: Callable[[str, str], None] = lambda *_: None
 
 
 class System(Struct, frozen=True):
@@ -63,19 +64,22 @@ class System(Struct, frozen=True):
     agent: str
 
 
-def update_system(node: str, way: Way, orders: OsOrders) -> Entry:
+def update_system(node: str, way: Way, orders: OsOrders, *, told: str | None = None) -> Entry:
     """Bring the node to the bundle's version; return how that ended. Raises nothing of its own.
 
-    Offline before anything was done to it, a node stays pending; after that it is a failure.
+    Offline before anything was done to it, a node stays pending; after that it is a failure. One
+    that was `told` already (see Entry), and has booted into its old system since, went back.
     """
     version, before, noise = orders.bundle.version, None, ""
     try:
         with opened(way) as connection:
             before = look_at(connection)
-            if ended := _left_alone(before, version):
+            if ended := _left_alone(before, version) or _went_back(
+                connection, before, told, version
+            ):
                 return ended
             if before.version != version:
-                noise = _give(node, connection, orders)
+                noise = _give(node, connection, orders, before)
     except UnreachableError as error:
         if before is None:
             return offline(error)
@@ -85,20 +89,13 @@ def update_system(node: str, way: Way, orders: OsOrders) -> Entry:
     except NodeError as error:
         return Entry("failed", str(error))
     assert before is not None  # noqa: S101 - for the type checker: else it returned above
-    ended = _await(way, before, orders)
+    ended = _await(way, before.start, orders)
     return Entry(ended.state, ". ".join(filter(None, (ended.message, noise))), changed=True)
 
 
-def take_up_system(node: str, way: Way, orders: OsOrders) -> Entry:
-    """Go on with a node whose turn was cut off: it may be booting the system that it was given.
-
-    So one that is away is waited for; the system that it then runs is the one it decided for.
-    """
-    entry = update_system(node, way, orders)
-    if not entry.away:
-        return entry
-    ended = _await(way, None, orders)
-    return not_met_again(entry) if ended.state == "unreachable" else ended
+def take_up_system(node: str, way: Way, orders: OsOrders, told: str | None) -> Entry:
+    """Go on with a node whose turn was cut off: once it was `told`, it may be booting."""
+    return met_again(lambda: update_system(node, way, orders, told=told), orders.within_s)
 
 
 def _left_alone(before: System, version: str) -> Entry | None:
@@ -111,6 +108,14 @@ def _left_alone(before: System, version: str) -> Entry | None:
     if before.agent != "active":
         return Entry("failed", f"has {version}, and its agent is {before.agent}; look at it first")
     return Entry("success", f"has {version} already")
+
+
+def _went_back(connection: Connection, now: System, told: str | None, version: str) -> Entry | None:
+    """Return how it ended with a node that was told, and has gone back since; else None."""
+    ended = None if told is None else _decided(now, told, version)
+    if ended:
+        _forget(connection)
+    return ended
 
 
 def look_again_at_system(way: Way, version: str) -> Entry | None:
@@ -138,7 +143,7 @@ def look_at(connection: Connection) -> System:
     return System(lines[0], lines[1], lines[2] == "trial", lines[3])
 
 
-def _give(node: str, connection: Connection, orders: OsOrders) -> str:
+def _give(node: str, connection: Connection, orders: OsOrders, before: System) -> str:
     """Have the node boot into the new system's trial; return what is to be told of its guests.
 
     What was sent in vain is removed: it is most of what the card has left.
@@ -146,6 +151,7 @@ def _give(node: str, connection: Connection, orders: OsOrders) -> str:
     try:
         source = address_of(orders.bundle.file, orders.url) or _send(connection, orders.bundle)
         noise = orders.quiet(node)
+        orders.telling(node, before.start)
         _order(connection, source)
     except (NodeError, PutOffError):
         _forget(connection)
@@ -175,11 +181,8 @@ def _reason(done: Result) -> str:
     return f"{why[1]}. {said}" if why else said
 
 
-def _await(way: Way, before: System | None, orders: OsOrders) -> Entry:
-    """Wait until the node is back and has kept its new system, or gone back to the old one.
-
-    Where nobody knows how it stood `before`, it was away, and is taken to have booted since.
-    """
+def _await(way: Way, start: str, orders: OsOrders) -> Entry:
+    """Wait until the node is back from `start`, with its new system kept or the old one again."""
     version, end_s = orders.bundle.version, time.monotonic() + orders.within_s
     ended = Entry("unreachable", "not met again")
     while time.monotonic() < end_s:
@@ -187,7 +190,7 @@ def _await(way: Way, before: System | None, orders: OsOrders) -> Entry:
         try:
             with opened(way) as connection:
                 now = look_at(connection)
-                if decided := _decided(now, before, version):
+                if decided := _decided(now, start, version):
                     _forget(connection)
                     return decided
         except UnreachableError as error:
@@ -199,11 +202,11 @@ def _await(way: Way, before: System | None, orders: OsOrders) -> Entry:
     return ended
 
 
-def _decided(now: System, before: System | None, version: str) -> Entry | None:
-    """Return how it ended with a node that is back and tries no system any more; else None."""
+def _decided(now: System, start: str, version: str) -> Entry | None:
+    """Return how it ended with a node that is back from `start`, and tries no system; else None."""
     if now.version == version:
         return None if now.on_trial else Entry("success", f"runs {version}, confirmed")
-    if before is None or now.start != before.start:
+    if now.start != start:
         return Entry("rolled-back", f"runs {now.version} again: {version} did not prove itself")
     return None
 

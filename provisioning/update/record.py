@@ -6,6 +6,7 @@ Each line carries the hash of the one before it, so that none can be changed or 
 import fcntl
 import hashlib
 import os
+import threading
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,6 +112,7 @@ class Record(Told):
         A last line that a kill or a power cut left half written is dropped.
         """
         super().__init__(file)
+        self._writing = threading.Lock()  # turns write as well, each in a thread of its own
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -146,13 +148,15 @@ class Record(Told):
         self.notes.append(text)
 
     def _write(self, what: What) -> None:
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = msgspec.json.encode(_Line(at=at, previous=self.end, what=what)) + b"\n"
-        try:
-            append_line(self._descriptor, line)
-        except OSError as error:
-            raise RecordError(f"{self.file}: {error.strerror}; nothing more is begun") from error
-        self.end = hashlib.sha256(line).hexdigest()
+        with self._writing:
+            at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            line = msgspec.json.encode(_Line(at=at, previous=self.end, what=what)) + b"\n"
+            try:
+                append_line(self._descriptor, line)
+            except OSError as error:
+                why = f"{self.file}: {error.strerror}; nothing more is begun"
+                raise RecordError(why) from error
+            self.end = hashlib.sha256(line).hexdigest()
 
     def _take(self, text: bytes) -> None:
         try:

@@ -26,6 +26,8 @@ class Entry(Struct, frozen=True):
     """How one node stands; `away` says that it was offline before anything was done to it.
 
     `had` names what of it worked at its end (see Standing), to be found again at a second look.
+    `told` is the mark that the node had as this rollout told it to change: another after it was
+    tried. None: it was told nothing yet, and what it went back from was of an earlier rollout.
     """
 
     state: State = "pending"
@@ -33,6 +35,7 @@ class Entry(Struct, frozen=True):
     changed: bool = False
     away: bool = False
     had: tuple[str, ...] = ()
+    told: str | None = None
 
 
 def offline(why: Exception) -> Entry:

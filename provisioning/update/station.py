@@ -34,6 +34,8 @@ from provisioning.update.turn import Connect
 FOLDER = Path("rollouts")
 Calm = Callable[[str, float], str]
 """Waits so many seconds until a node has no guests; returns what is to be told when it has."""
+Telling = Callable[[str, str], None]
+"""Writes down that a node is told now, and the mark that it has before (see Entry)."""
 _EXIT_STOPPED = 3
 _DIGITS = 12
 
@@ -79,14 +81,22 @@ class Run(Struct, frozen=True, kw_only=True):
     """Nodes are spoken to by notices at that broker, not over SSH."""
 
 
+class Means(Struct, frozen=True, kw_only=True):
+    """What the station lends to the turn of a node."""
+
+    connect: Connect
+    calm: Calm
+    telling: Telling
+
+
 class Turns(Struct, frozen=True, kw_only=True):
     """What is done at a node: its turn, what goes on with one that was cut off, and a second look.
 
     Without a `look` nodes are not looked at again between the waves.
     """
 
-    turn: Callable[[Place, Connect, Calm], Entry]
-    take_up: Callable[[Place, Connect, Calm], Entry]
+    turn: Callable[[Place, Means], Entry]
+    take_up: Callable[[Place, Entry, Means], Entry]
     look: Callable[[Place, Entry, Connect], Entry | None] | None = None
 
 
@@ -126,17 +136,21 @@ def roll_out(head: Head, chosen: Sequence[Node], access: Access, run: Run, turns
             def calm(name: str, within_s: float) -> str:
                 return air.wait_quiet(name, within_s, wish)
 
+            def telling(name: str, mark: str) -> None:
+                record.set(name, Entry("in-progress", told=mark))
+
+            means = Means(connect=connect, calm=calm, telling=telling)
             look = turns.look
             gate = look and Gate(
                 look=lambda place, entry: look(place, entry, connect), soak_s=run.wave_soak_s
             )
             _carry_out(
                 record,
-                lambda place: turns.turn(place, connect, calm),
+                lambda place: turns.turn(place, means),
                 Around(
                     wish=wish,
                     gate=gate,
-                    take_up=lambda place: turns.take_up(place, connect, calm),
+                    take_up=lambda place, entry: turns.take_up(place, entry, means),
                     leaving=leaving,
                 ),
                 json=run.json,

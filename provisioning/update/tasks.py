@@ -29,6 +29,7 @@ from provisioning.update.station import (
     FOLDER,
     Access,
     Calm,
+    Means,
     Run,
     Turns,
     access_to,
@@ -136,8 +137,9 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
         if pull:
             check_notices(orders)
 
-        def quietly(calm: Calm) -> Orders:
-            return msgspec.structs.replace(orders, quiet=partial(quiet, calm, quiet_within))
+        def with_means(means: Means) -> Orders:
+            calmly = partial(quiet, means.calm, quiet_within)
+            return msgspec.structs.replace(orders, quiet=calmly, telling=means.telling)
 
         roll_out(
             Head(
@@ -159,8 +161,10 @@ def update(  # noqa: PLR0913, PLR0917 - the options of a command line
                 pull=pull,
             ),
             Turns(
-                turn=lambda place, connect, calm: update_node(place, connect, quietly(calm)),
-                take_up=lambda place, connect, calm: take_up_node(place, connect, quietly(calm)),
+                turn=lambda place, means: update_node(place, means.connect, with_means(means)),
+                take_up=lambda place, entry, means: take_up_node(
+                    place, means.connect, with_means(means), entry.told
+                ),
                 look=lambda place, entry, connect: look_again(
                     place, entry, connect, {*catalog.releases.values()}
                 ),
@@ -217,8 +221,8 @@ def rollback(  # noqa: PLR0913, PLR0917 - the options of a command line
             pull=pull,
         ),
         Turns(
-            turn=lambda place, connect, _: roll_back_node(place, connect, {release}),
-            take_up=lambda place, connect, _: take_up_rollback(place, connect, {release}),
+            turn=lambda place, means: roll_back_node(place, means.connect, {release}),
+            take_up=lambda place, _, means: take_up_rollback(place, means.connect, {release}),
         ),
     )
 

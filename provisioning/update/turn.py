@@ -46,26 +46,30 @@ class Orders(Struct, frozen=True, kw_only=True):
 
     With `url` a node fetches by itself (`{file}` stands for the bundle's name); else it is sent.
     `quiet` waits until a node is not in use, and returns what is to be told when it never was.
+    `telling` writes down that a node is told now, and the mark that it has before.
     """
 
     catalog: Catalog
     trial: Trial = Trial()
     url: str = ""
     quiet: Callable[[str], str] = lambda _: ""
+    telling: Callable[[str, str], None] = lambda *_: None
 
 
-def update_node(place: Place, connect: Connect, orders: Orders, *, cut_off: bool = False) -> Entry:
+def update_node(
+    place: Place, connect: Connect, orders: Orders, *, told: str | None = None
+) -> Entry:
     """Bring the node of `place` to its release; return how that ended. Raises nothing of its own.
 
     Offline before anything was done to it, a node stays pending; after that it is a failure. What a
-    node took back by itself after its turn was `cut_off`, it is not given again.
+    node took back by itself since this rollout `told` it (see Entry), it is not given again.
     """
     before: Standing | None = None
     try:
         with connect(place) as session:
             before = session.status()
             before = _settled(session, before)
-            if cut_off and (gone := _went_back(before, orders)):
+            if gone := _went_back(before, orders, told):
                 return gone
             return _update(place, session, before, connect, orders)
     except UnreachableError as error:
@@ -78,10 +82,10 @@ def update_node(place: Place, connect: Connect, orders: Orders, *, cut_off: bool
         return Entry("failed", str(error))
 
 
-def take_up_node(place: Place, connect: Connect, orders: Orders) -> Entry:
-    """Go on with a node whose turn was cut off; it may be going back by itself."""
-    return _met_again(
-        lambda: update_node(place, connect, orders, cut_off=True),
+def take_up_node(place: Place, connect: Connect, orders: Orders, told: str | None) -> Entry:
+    """Go on with a node whose turn was cut off; once it was `told`, it may go back by itself."""
+    return met_again(
+        lambda: update_node(place, connect, orders, told=told),
         orders.trial.confirm_within_s + _RETURN_S,
     )
 
@@ -123,10 +127,10 @@ def _no_better(left: Outcome) -> str:
 
 def take_up_rollback(place: Place, connect: Connect, releases: Container[str]) -> Entry:
     """Go on with a node whose rollback was cut off; it may be starting the release before."""
-    return _met_again(lambda: roll_back_node(place, connect, releases), _RETURN_S)
+    return met_again(lambda: roll_back_node(place, connect, releases), _RETURN_S)
 
 
-def _met_again(turn: Callable[[], Entry], within_s: float) -> Entry:
+def met_again(turn: Callable[[], Entry], within_s: float) -> Entry:
     """Take the turn once the node is there; that it is away is no excuse for one that was begun."""
     end_s = time.monotonic() + within_s
     while (entry := turn()).away:
@@ -136,7 +140,11 @@ def _met_again(turn: Callable[[], Entry], within_s: float) -> Entry:
     return entry
 
 
-def _went_back(now: Standing, orders: Orders) -> Entry | None:
+def _went_back(now: Standing, orders: Orders, told: str | None) -> Entry | None:
+    """Return how it ended with a node that took the release back since it was told; else None."""
+    # Installers of older releases show no mark: of theirs the worse is taken.
+    if told is None or (now.mark and now.mark == told):
+        return None
     release = orders.catalog.choose(now).release
     idle = now.status == "idle" and not now.busy
     if idle and now.message.startswith(release[:_NAMED_DIGITS]):
@@ -187,6 +195,7 @@ def _update(
         else:
             bundle = address_of(choice.file, orders.url) or session.send(choice.file)
             noise = orders.quiet(place.name)
+            orders.telling(place.name, before.mark)
             told = True
             outcome = session.install(bundle, choice.release, orders.trial)
     except UnreachableError as error:

@@ -9,15 +9,17 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from services.http_files import serving
-from services.http_scripts import answering, asked_from, ranges_of
-from services.install_node import ALONE, Node
+from services.http_scripts import answering, asked_from, head, ranges_of
+from services.install_node import ALONE, AWAIT, Node
 from services.releases import small_bundle
 
 from node.install.bundle import read_bundle
 from node.install.lock import held
 from node.install.manifest import release_hash
+from node.install.state import read_state, write_state
 from node.install.steps import install, show
 from node.install.tree import broken_files
 
@@ -148,6 +150,29 @@ def test_one_at_a_time(node: Node) -> None:
         code, said, _ = simpul_node(node, str(bundle))
     assert (code, said["status"]) == (5, "busy")
     assert simpul_node(node, str(bundle))[0] == 0
+
+
+def test_no_download_keeps_a_trial_from_its_end(node: Node) -> None:
+    """It may take hours, and who confirms or takes back has to get at the lock."""
+    install(node.machine, node.bundle(1), ALONE)
+    on_trial = node.bundle(2)
+    release = install(node.machine, on_trial, AWAIT).release
+    with answering(lambda send, _: send(head("404 Not Found"))) as server:
+        for words in ([], [f"--expect={'ab' * 32}"]):
+            code, said, _ = simpul_node(node, server.url, *words)
+            assert (code, said["status"]) == (5, "busy")
+            assert f"release {release[:16]} is on trial; confirm it" in str(said["message"])
+        # Known to be the one on trial, it is not asked for either, nor refused.
+        code, said, _ = simpul_node(node, server.url, f"--expect={release}")
+        assert (code, said["status"], said["release"]) == (0, "trial", release)
+    assert server.requests == []
+    assert simpul_node(node, str(on_trial))[1]["status"] == "trial"
+    # Once its time is over, it is in nobody's way.
+    late = msgspec.structs.replace(read_state(node.places.state), deadline_s=0.0)
+    write_state(node.places.state, late)
+    with serving(node.bundles) as port:
+        code, said, _ = simpul_node(node, f"http://127.0.0.1:{port}/{node.bundle(3).name}")
+    assert (code, said["status"]) == (0, "installed")
 
 
 @pytest.mark.parametrize("words", [["--soak", "-1", "x"], ["--soak", "nan", "x"], []])

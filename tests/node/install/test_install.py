@@ -110,6 +110,17 @@ def test_a_bad_release_is_taken_back_at_once(node: Node, agent: str, words: str)
         assert hashes(node) == {first.release}
 
 
+def test_one_taking_back_is_told_from_the_next_of_the_same_release(node: Node) -> None:
+    install(node.machine, node.bundle(1), ALONE)
+    standings = [show(node.machine)]
+    for _ in range(2):
+        install(node.machine, node.bundle(2, "exit 3"), ALONE)
+        standings.append(show(node.machine))
+        assert show(node.machine) == standings[-1], "looking changes nothing"
+    assert standings[1].message == standings[2].message
+    assert len({each.mark for each in standings}) == 3
+
+
 def test_a_bad_first_release_leaves_nothing_running(node: Node) -> None:
     outcome = install(node.machine, node.bundle(1, "exit 3"), ALONE)
     assert (outcome.status, outcome.confirmed) == ("reverted", "")

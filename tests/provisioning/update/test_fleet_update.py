@@ -19,8 +19,9 @@ from provisioning.authority.authority import Authority
 from provisioning.update.bundles import Catalog
 from provisioning.update.errors import UnreachableError
 from provisioning.update.link import Trial, connected
-from provisioning.update.plan import Place
-from provisioning.update.record import Record
+from provisioning.update.plan import Place, make_plan
+from provisioning.update.record import Head, Record
+from provisioning.update.rollout import Entry, Limits
 from provisioning.update.turn import Orders, take_up_node, update_node
 
 pytestmark = [
@@ -159,8 +160,9 @@ def test_a_controller_that_died_before_it_confirmed_goes_on(
 
 
 def test_what_a_node_took_back_while_nobody_was_there_is_told(
-    fleet: NodeFleet, tmp_path: Path
+    fleet: NodeFleet, authority: Authority, tmp_path: Path
 ) -> None:
+    """It is a failure of the rollout that told it to try the release, and of no later one."""
     catalog = Catalog([fleet.bundle(7)], [], tmp_path)
     way = fleet.ways()["n1"]
     with connected(way) as session:
@@ -172,10 +174,20 @@ def test_what_a_node_took_back_while_nobody_was_there_is_told(
     # Here the controller was killed; nobody confirmed it in time.
     until(lambda: standing(fleet, "n1").status == "idle", "n1 to go back", seconds=60)
     entry = take_up_node(
-        Place("n1"), lambda _: connected(way), Orders(catalog=catalog, trial=TRIAL)
+        Place("n1"), lambda _: connected(way), Orders(catalog=catalog, trial=TRIAL), before.mark
     )
     assert (entry.state, "was taken back" in entry.message) == ("rolled-back", True)
     assert standing(fleet, "n1").confirmed == before.confirmed
+    later = tmp_path / "later.jsonl"
+    with Record(later) as record:
+        plan = make_plan([Place("n1")], seed="x")
+        record.begin(Head(releases=catalog.releases, plan=plan, limits=Limits()))
+        record.set("n1", Entry("in-progress"))  # and here, before it told the node anything
+    options = [*fleet.station(tmp_path, authority.register), *QUICK, "--nodes=n1"]
+    bundle = str(choice.file)
+    assert main(["update", bundle, f"--record={later}", "--resume", *options]) == 0
+    assert standing(fleet, "n1").confirmed == choice.release
+    assert b'"told":"' in later.read_bytes()
 
 
 @pytest.mark.parametrize("known", ["another", "none"])

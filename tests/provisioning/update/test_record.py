@@ -1,5 +1,6 @@
 """The record of a rollout survives a kill at any byte, and tells when somebody changed it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from provisioning.update.errors import RecordError
 from provisioning.update.plan import Place, make_plan
-from provisioning.update.record import Head, Record
+from provisioning.update.record import Head, Record, read_record
 from provisioning.update.rollout import STATES, Entry, Limits
 
 PLAN = make_plan([Place("a", "x"), Place("b", "x"), Place("c")], seed="s")
@@ -22,6 +23,7 @@ EVENTS = st.lists(
             message=st.text(max_size=30),
             changed=st.booleans(),
             away=st.booleans(),
+            told=st.none() | st.text(max_size=30),
         ),
     ),
     max_size=8,
@@ -91,3 +93,14 @@ def test_one_program_at_a_time(tmp_path: Path) -> None:
             record.begin(HEAD)
     with Record(tmp_path / "new") as record, pytest.raises(RecordError, match="was begun there"):
         record.begun()
+
+
+def test_turns_that_write_at_once_do_not_break_the_chain(tmp_path: Path) -> None:
+    with Record(tmp_path / "r") as record, ThreadPoolExecutor(max_workers=3) as pool:
+        record.begin(HEAD)
+        told = [Entry("in-progress", told=str(number)) for number in range(30)]
+        ended = [pool.submit(record.set, name, entry) for entry in told for name in "abc"]
+        assert [each.result() for each in ended] == [None] * 90
+    assert {name: entry.state for name, entry in read_record(tmp_path / "r").entries.items()} == (
+        dict.fromkeys("abc", "in-progress")
+    )

@@ -22,7 +22,7 @@ from provisioning.update.record import Head, read_record
 from provisioning.update.rollout import Entry, Limits
 from provisioning.update.station import (
     Access,
-    Calm,
+    Means,
     Run,
     Turns,
     access_to,
@@ -62,6 +62,7 @@ class Rollout:
     def __init__(self, access: Access, broker: BrokerAccess | None = None) -> None:
         self.file = access.inventory.with_name("record.jsonl")
         self.begun: list[str] = []
+        self.taken_up: list[Entry] = []
         self.ends: dict[str, Entry] = {}
         self.wish: Wish = ""
         self._access = access
@@ -73,17 +74,21 @@ class Rollout:
         asked = Run(action="update", record=str(self.file), json=True, broker=self._broker)
         run = msgspec.structs.replace(asked, **options)
         try:
-            roll_out(head, (), self._access, run, Turns(turn=self.turn, take_up=self.turn))
+            roll_out(head, (), self._access, run, Turns(turn=self.turn, take_up=self.take_up))
         except Exit as ended:
             return int(ended.code)
         return 0
 
-    def turn(self, place: Place, _: object, calm: Calm) -> Entry:
+    def take_up(self, place: Place, entry: Entry, means: Means) -> Entry:
+        self.taken_up.append(entry)
+        return self.turn(place, means)
+
+    def turn(self, place: Place, means: Means) -> Entry:
         self.begun.append(place.name)
         if len(self.begun) == 3 and self.wish and self._broker:
             say_wish(self._broker, self.file, self.wish)
             with pytest.raises(PutOffError):
-                calm(place.name, 60)  # until it is heard
+                means.calm(place.name, 60)  # until it is heard
         elif len(self.begun) == 3 and self.wish:
             control_of(self.file).set(self.wish)
         return self.ends.get(place.name, DONE)
@@ -155,6 +160,32 @@ def test_a_rollout_is_resumed_with_all_its_nodes(access: Access) -> None:
         rollout.run(plan=fewer, resume=True)
 
 
+def test_whoever_takes_a_node_up_knows_when_it_was_told(
+    access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout = Rollout(access)
+
+    def killed(place: Place, means: Means) -> Entry:
+        means.telling(place.name, "as it stood before")
+        raise ZeroDivisionError
+
+    def killed_again(place: Place, entry: Entry, _: Means) -> Entry:
+        assert place == PLAN.order[0]
+        raise LookupError(entry.told)
+
+    monkeypatch.setattr(rollout, "turn", killed)
+    with pytest.raises(ZeroDivisionError):
+        rollout.run()
+    monkeypatch.undo()
+    monkeypatch.setattr(rollout, "take_up", killed_again)
+    with pytest.raises(LookupError):
+        rollout.run(resume=True)
+    monkeypatch.undo()
+    assert rollout.run(resume=True) == 0
+    assert rollout.taken_up == [Entry("in-progress", told="as it stood before")]
+    assert rollout.states() == {"success"}
+
+
 def test_two_rollouts_do_not_run_over_one_inventory(access: Access) -> None:
     with alone(access.inventory), pytest.raises(RecordError, match="another rollout runs"):
         Rollout(access).run()
@@ -219,9 +250,9 @@ def test_whoever_interrupts_it_does_not_wait_for_guests(
     rollout = Rollout(access)
     told: list[str] = []
 
-    def turn(place: Place, _: object, calm: Calm) -> Entry:
+    def turn(place: Place, means: Means) -> Entry:
         with pytest.raises(PutOffError) as put_off:
-            calm(place.name, 3600)
+            means.calm(place.name, 3600)
         told.append(str(put_off.value))
         return Entry("pending", "put off")
 

@@ -16,7 +16,7 @@ from provisioning.update.engine import Around, Engine
 from provisioning.update.errors import UnreachableError
 from provisioning.update.link import Session, Trial, Way
 from provisioning.update.os_bundle import OsBundle
-from provisioning.update.os_turn import OsOrders, System, take_up_system
+from provisioning.update.os_turn import OsOrders, System, take_up_system, update_system
 from provisioning.update.plan import Place, make_plan
 from provisioning.update.record import Head, Record
 from provisioning.update.rollout import Entry, Limits
@@ -27,7 +27,9 @@ PLACE = Place("pasar-horas")
 HAS_OLD = Standing(status="idle", confirmed=OLD, active=True, restarts=0, delivers=True)
 HAS_NEW = msgspec.structs.replace(HAS_OLD, confirmed=NEW)
 WENT_BACK = f"{NEW[:16]} was taken back: nobody confirmed it in time"
-TOOK_BACK = msgspec.structs.replace(HAS_OLD, message=WENT_BACK)
+# Once, in an earlier rollout, and once more.
+TOOK_BACK = msgspec.structs.replace(HAS_OLD, message=WENT_BACK, mark="1")
+TOOK_BACK_AGAIN = msgspec.structs.replace(TOOK_BACK, mark="2")
 FOREVER = 10**9
 LOST = "not met again after the rollout was cut off: timed out"
 
@@ -111,7 +113,7 @@ def test_whoever_takes_up_a_node_is_asked_instead(tmp_path: Path) -> None:
     first, second = plan.order
     taken_up: list[Place] = []
 
-    def take_up(place: Place) -> Entry:
+    def take_up(place: Place, _: Entry) -> Entry:
         taken_up.append(place)
         return Entry("success")
 
@@ -125,29 +127,83 @@ def test_whoever_takes_up_a_node_is_asked_instead(tmp_path: Path) -> None:
 
 
 def test_it_is_waited_for_until_it_has_gone_back_by_itself(time: IdleTime) -> None:
-    node = Returning(time, 300, TOOK_BACK)
-    assert take_up_node(PLACE, node.connect, ORDERS) == Entry("rolled-back", WENT_BACK)
+    node = Returning(time, 300, TOOK_BACK_AGAIN)
+    assert take_up_node(PLACE, node.connect, ORDERS, "1") == Entry("rolled-back", WENT_BACK)
     assert (node.installed, time.now_s >= 300) == ([], True)
 
 
 def test_met_at_once_it_is_not_given_again_what_it_took_back(time: IdleTime) -> None:
-    node = Returning(time, 0, TOOK_BACK)
-    assert take_up_node(PLACE, node.connect, ORDERS).state == "rolled-back"
+    node = Returning(time, 0, TOOK_BACK_AGAIN)
+    assert take_up_node(PLACE, node.connect, ORDERS, "1").state == "rolled-back"
     # A rollout that never began it tries: what was wrong may have been mended.
     assert update_node(PLACE, node.connect, ORDERS).state == "success"
+
+
+def test_of_a_node_whose_installer_shows_no_mark_the_worse_is_taken(time: IdleTime) -> None:
+    node = Returning(time, 0, msgspec.structs.replace(TOOK_BACK, mark=""))
+    assert take_up_node(PLACE, node.connect, ORDERS, "") == Entry("rolled-back", WENT_BACK)
+    assert take_up_node(PLACE, node.connect, ORDERS, None).state == "success"
+
+
+@pytest.mark.parametrize(
+    ("killed", "state"),
+    [("before it was told", "success"), ("unheard", "success"), ("heard", "rolled-back")],
+)
+def test_only_what_was_taken_back_since_it_was_told_counts(
+    tmp_path: Path, time: IdleTime, killed: str, state: str
+) -> None:
+    """The node had gone back from this release days ago, and said so in the same words."""
+    node, plan = Returning(time, 0, TOOK_BACK), make_plan([PLACE], seed="x")
+
+    def die(*_: object) -> str:
+        node.standing = TOOK_BACK_AGAIN if killed == "heard" else TOOK_BACK
+        raise ZeroDivisionError
+
+    def run(orders: Orders) -> Entry:
+        with Record(tmp_path / "r") as record:
+            if record.head is None:
+                record.begin(Head(releases={"x": NEW}, plan=plan, limits=Limits()))
+
+            def telling(name: str, mark: str) -> None:
+                record.set(name, Entry("in-progress", told=mark))
+
+            orders = msgspec.structs.replace(orders, telling=telling)
+            around = Around(
+                take_up=lambda place, entry: take_up_node(place, node.connect, orders, entry.told)
+            )
+            Engine(
+                record, plan, Limits(), lambda each: update_node(each, node.connect, orders), around
+            ).run()
+            return record.entries[PLACE.name]
+
+    install, status = node.install, node.status
+    if killed == "before it was told":
+        with pytest.raises(ZeroDivisionError):
+            run(msgspec.structs.replace(ORDERS, quiet=die))
+    else:
+        node.install = die  # type: ignore[assignment,method-assign]
+        with pytest.raises(ZeroDivisionError):
+            run(ORDERS)
+    # Resumed, it is killed once more before it has looked.
+    node.install, node.status = install, die  # type: ignore[assignment,method-assign]
+    with pytest.raises(ZeroDivisionError):
+        run(ORDERS)
+    node.status = status  # type: ignore[method-assign]
+    assert run(ORDERS).state == state
+    assert node.installed == ([] if state == "rolled-back" else [NEW])
 
 
 @pytest.mark.parametrize("standing", [HAS_OLD, HAS_NEW], ids=["was told nothing", "has it"])
 def test_one_that_returns_goes_on(time: IdleTime, standing: Standing) -> None:
     node = Returning(time, 100, standing)
-    assert take_up_node(PLACE, node.connect, ORDERS).state == "success"
+    assert take_up_node(PLACE, node.connect, ORDERS, "1").state == "success"
     assert node.installed == ([NEW] if standing == HAS_OLD else [])
 
 
 def test_one_that_never_returns_is_a_failure(time: IdleTime) -> None:
     node = Returning(time, FOREVER, HAS_OLD)
     within_s = ORDERS.trial.confirm_within_s
-    assert take_up_node(PLACE, node.connect, ORDERS) == Entry("unreachable", LOST)
+    assert take_up_node(PLACE, node.connect, ORDERS, None) == Entry("unreachable", LOST)
     assert time.now_s > within_s
     assert take_up_rollback(PLACE, node.connect, {NEW}) == Entry("unreachable", LOST)
 
@@ -160,42 +216,81 @@ SYSTEM = System("1.1.0", "boot 5", on_trial=False, agent="active")
 OS_ORDERS = OsOrders(bundle=OsBundle(Path("x.raucb"), "1.2.0"))
 
 
+class Booting:
+    """A node that is away for a while, and boots into the system that it is given."""
+
+    def __init__(self, time: IdleTime, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.system = SYSTEM
+        self.away_s = 0.0
+        self.given: list[str] = []
+        self._time = time
+        monkeypatch.setattr(os_turn, "opened", self._opened)
+        monkeypatch.setattr(os_turn, "look_at", lambda _: self.system)
+        monkeypatch.setattr(os_turn, "_send", lambda *_: "sent")
+        monkeypatch.setattr(os_turn, "_order", self._order)
+        monkeypatch.setattr(os_turn, "_forget", lambda _: None)
+
+    @contextmanager
+    def _opened(self, _: Way) -> Iterator[None]:
+        if self._time.now_s < self.away_s:
+            raise UnreachableError("timed out")
+        yield
+
+    def _order(self, _: object, source: str) -> None:
+        self.given.append(source)
+        self.system = System("1.2.0", "boot 6", on_trial=False, agent="active")
+
+    def take_up(self, told: str | None) -> Entry:
+        return take_up_system("n0", Way(host="n0"), OS_ORDERS, told)
+
+
+@pytest.fixture
+def booting(time: IdleTime, monkeypatch: pytest.MonkeyPatch) -> Booting:
+    return Booting(time, monkeypatch)
+
+
 @pytest.mark.parametrize(
     ("away_s", "version", "state"),
     [
+        (0, "1.1.0", "rolled-back"),
         (600, "1.2.0", "success"),
         (600, "1.1.0", "rolled-back"),
         (FOREVER, "1.1.0", "unreachable"),
     ],
 )
 def test_a_system_that_was_cut_off_is_waited_for(
-    time: IdleTime, monkeypatch: pytest.MonkeyPatch, away_s: float, version: str, state: str
+    booting: Booting, away_s: float, version: str, state: str
 ) -> None:
-    @contextmanager
-    def opened(_: Way) -> Iterator[None]:
-        if time.now_s < away_s:
-            raise UnreachableError("timed out")
-        yield
-
-    monkeypatch.setattr(os_turn, "opened", opened)
-    now = msgspec.structs.replace(SYSTEM, version=version)
-    monkeypatch.setattr(os_turn, "look_at", lambda _: now)
-    monkeypatch.setattr(os_turn, "_forget", lambda _: None)
-    entry = take_up_system("n0", Way(host="n0"), OS_ORDERS)
-    assert entry.state == state, entry
+    booting.away_s = away_s
+    booting.system = msgspec.structs.replace(SYSTEM, version=version)
+    entry = booting.take_up("boot 4")
+    assert (entry.state, booting.given) == (state, []), entry
     if away_s == FOREVER:
         assert entry.message == LOST
 
 
-def test_a_system_that_is_met_at_once_is_taken_up_where_it_stands(
-    time: IdleTime, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("away_s", [0, 600])
+@pytest.mark.parametrize("told", [None, "boot 5"], ids=["untold", "unheard"])
+def test_a_system_that_did_not_boot_since_it_was_told_did_not_fail(
+    booting: Booting, away_s: float, told: str | None
 ) -> None:
-    @contextmanager
-    def opened(_: Way) -> Iterator[None]:
-        yield
+    booting.away_s = away_s
+    assert booting.take_up(told).state == "success"
+    assert booting.given == ["sent"]
 
-    monkeypatch.setattr(os_turn, "opened", opened)
-    has_it = msgspec.structs.replace(SYSTEM, version="1.2.0")
-    monkeypatch.setattr(os_turn, "look_at", lambda _: has_it)
-    assert take_up_system("n0", Way(host="n0"), OS_ORDERS) == Entry("success", "has 1.2.0 already")
+
+def test_how_a_system_stood_is_written_down_before_it_is_told(booting: Booting) -> None:
+    told: list[tuple[str, str, int]] = []
+    orders = msgspec.structs.replace(
+        OS_ORDERS, telling=lambda node, mark: told.append((node, mark, len(booting.given)))
+    )
+    assert update_system("n0", Way(host="n0"), orders).state == "success"
+    assert told == [("n0", "boot 5", 0)]
+
+
+def test_a_system_that_is_met_at_once_is_taken_up_where_it_stands(
+    booting: Booting, time: IdleTime
+) -> None:
+    booting.system = msgspec.structs.replace(SYSTEM, version="1.2.0")
+    assert booting.take_up("boot 4") == Entry("success", "has 1.2.0 already")
     assert time.now_s == 0
