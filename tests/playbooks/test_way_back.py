@@ -16,10 +16,10 @@ UNITS = {
 }
 
 
-def rendered(role: str, name: str) -> str:
+def rendered(role: str, name: str, *, hosts_count: int = 1) -> str:
     given: dict[str, Any] = {
         "ansible_managed": "Ansible managed",
-        "ansible_play_hosts_all": ["taman-bunga"],
+        "ansible_play_hosts_all": [f"n{number}" for number in range(hosts_count)],
     }
     for kind in ("defaults", "vars"):
         file = ROLES / role / kind / "main.yml"
@@ -39,6 +39,12 @@ def test_the_unit_is_valid(unit: str, tmp_path: Path) -> None:
     done = subprocess.run(line, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert unit not in done.stderr, done.stderr
+
+
+def test_many_nodes_have_time_to_be_proven_one_after_the_other() -> None:
+    """Every task waits for all of them: else the old ways in come back amid a play over many."""
+    assert "\nOnActiveSec=186\n" in rendered("hardening", "simpul-sshd-back.timer")
+    assert "\nOnActiveSec=780\n" in rendered("hardening", "simpul-sshd-back.timer", hosts_count=100)
 
 
 def test_the_script_is_clean(tmp_path: Path) -> None:
