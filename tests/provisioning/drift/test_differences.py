@@ -141,21 +141,51 @@ def test_only_who_was_named_is_told_of(
     assert {each.node: each.kind for each in found} == kinds
 
 
-def test_a_file_that_is_no_text_does_not_stop_the_check(tmp_path: Path) -> None:
-    """Ansible itself checks this machine."""
-    (tmp_path / "latin.conf").write_bytes(b"caf\xe9\n")
-    (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins/callback").symlink_to(ROOT / "playbooks/plugins/callback")
-    playbook, inventory = tmp_path / "play.yml", tmp_path / "inventory.ini"
-    playbook.write_text(
-        "- hosts: all\n  gather_facts: false\n  tasks:\n"
-        "    - name: Configure\n      ansible.builtin.copy:\n"
-        f'        {{content: "new\\n", dest: {tmp_path / "latin.conf"}, mode: "0644"}}\n'
-    )
+def checked(folder: Path, task: str) -> list[Difference]:
+    """Have Ansible itself check this machine, by a play of one task."""
+    (folder / "plugins").mkdir()
+    (folder / "plugins/callback").symlink_to(ROOT / "playbooks/plugins/callback")
+    playbook, inventory = folder / "play.yml", folder / "inventory.ini"
+    playbook.write_text(f"- hosts: all\n  gather_facts: false\n  tasks:\n{task}")
     inventory.write_text("here ansible_connection=local\n")
-    (found,) = check_nodes(Play(playbook=playbook, inventory=inventory), ["here"])
+    return check_nodes(Play(playbook=playbook, inventory=inventory), ["here"])
+
+
+def test_a_file_that_is_no_text_does_not_stop_the_check(tmp_path: Path) -> None:
+    (tmp_path / "latin.conf").write_bytes(b"caf\xe9\n")
+    (found,) = checked(
+        tmp_path,
+        "    - name: Configure\n      ansible.builtin.copy:\n"
+        f'        {{content: "new\\n", dest: {tmp_path / "latin.conf"}, mode: "0644"}}\n',
+    )
     assert (found.node, found.words) == ("here", "Configure")
     assert found.lines == ("@@ -1 +1 @@", "-caf?", "+new")
+
+
+def test_each_of_many_files_is_told(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("before\n")
+    found = checked(
+        tmp_path,
+        "    - name: Configure\n      simpul_files:\n        files:\n"
+        f'          - {{path: {old}, content: "after\\n", mode: "0644"}}\n'
+        f'          - {{path: {new}, content: "", mode: "0644"}}\n',
+    )
+    assert [each.place for each in found] == [str(old), str(new)]
+    assert found[0].lines[:3] == ("@@ -1 +1 @@", "-before", "+after")
+
+
+def test_what_cannot_even_be_looked_at_is_told(tmp_path: Path) -> None:
+    """Else a node whose check ended early would be as it should be."""
+    folder = tmp_path / "in-the-way"
+    folder.mkdir()
+    (found,) = checked(
+        tmp_path,
+        "    - name: Configure\n      simpul_files:\n"
+        f'        files: [{{path: {folder}, content: "", mode: "0644"}}]\n',
+    )
+    assert "Configure" in found.words
+    assert f"{folder} is a folder" in found.words
 
 
 @given(st.text(max_size=200), st.text(max_size=200))
