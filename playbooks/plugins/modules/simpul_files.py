@@ -51,9 +51,6 @@ laid:
   description: what was changed, or was left as a note; of each its C(path), and in C(diff) how.
   type: list
   elements: dict
-left:
-  description: whether the note was there already.
-  type: bool
 """
 _PENDING = "/var/lib/misc/simpul-pending-{}"
 _NOTE = b"Not taken up by what runs. Play playbooks/site.yml again, or hub.yml on the hub.\n"
@@ -117,7 +114,7 @@ def _lay(module: AnsibleModule) -> dict[str, Any]:
     diff = [part for each in laid for part in each.get("diff", ())]
     if left:
         laid.append({"path": str(note), "changed": True})
-    return {"changed": bool(differing) or left, "laid": laid, "left": left, "diff": diff}
+    return {"changed": bool(differing) or left, "laid": laid, "diff": diff}
 
 
 def _wanted(entry: Entry) -> _Standing:
