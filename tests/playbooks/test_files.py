@@ -137,6 +137,21 @@ def test_a_file_that_is_refused_replaces_nothing_and_leaves_nothing(
     assert lay(text(file, "good too\n", validate=judge))["changed"] is True
 
 
+def test_a_link_that_others_could_put_there_is_not_followed(lay: Lay, tmp_path: Path) -> None:
+    theirs, far = tmp_path / "theirs", tmp_path / "far"
+    theirs.mkdir()
+    far.mkdir(mode=0o700)
+    place = theirs / "stills"
+    place.symlink_to(far)
+    theirs.chmod(0o777)
+    said = lay({"path": str(place), "mode": "0755"})
+    assert (said["failed"], str(place) in said["msg"]) == (True, True)
+    assert modes(far) == ["0700"]
+    theirs.chmod(0o755)
+    assert lay({"path": str(place), "mode": "0755"})["changed"] is True
+    assert (modes(far), place.is_symlink()) == (["0755"], True)
+
+
 def test_what_stands_in_the_way_is_named_and_stays(lay: Lay, tmp_path: Path) -> None:
     folder, file = tmp_path / "folder", tmp_path / "file"
     folder.mkdir()

@@ -126,6 +126,10 @@ def _wanted(entry: Entry) -> _Standing:
 def _standing(entry: Entry) -> _Standing | None:
     path = Path(entry["path"])
     is_folder = entry["base64"] is None
+    if is_folder and path.is_symlink() and _may_be_swapped(path):
+        raise FileExistsError(
+            f"{path} is a link, and not only root could put it there; move it away, and play again"
+        )
     try:
         # A folder may be a link to where there is room; a file of ours is a file.
         found = path.stat() if is_folder else path.lstat()
@@ -160,9 +164,19 @@ def _apply(
             _make_folder(path.parent)
             _write(module, path, wanted, entry["validate"])
             return
-        _own(path, wanted)
+        _own_at(path, wanted)
     except OSError as error:
         raise OSError(f"{path}: {error.strerror}") from error
+
+
+def _may_be_swapped(path: Path) -> bool:
+    """Tell whether somebody else than root, or who plays this, may put something else there."""
+    try:
+        folder = path.parent.stat()
+    except FileNotFoundError:
+        return False
+    is_open = bool(folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    return is_open or folder.st_uid not in {0, os.geteuid()}
 
 
 def _make_folder(path: Path) -> None:
@@ -192,9 +206,21 @@ def _write(
         part.unlink(missing_ok=True)
 
 
-def _own(file: Path | int, wanted: _Standing) -> None:
-    os.chown(file, _id(pwd.getpwnam, wanted.owner), _id(grp.getgrnam, wanted.group))
-    os.chmod(file, int(wanted.mode, 8))  # noqa: PTH101 - a descriptor too; after chown, which takes setuid away
+def _own_at(path: Path, wanted: _Standing) -> None:
+    # Held first: else a link could be put there in between, and what it names be given away.
+    flags = os.O_RDONLY | os.O_NONBLOCK
+    if wanted.content is not None or _may_be_swapped(path):
+        flags |= os.O_NOFOLLOW
+    number = os.open(path, flags)
+    try:
+        _own(number, wanted)
+    finally:
+        os.close(number)
+
+
+def _own(file: int, wanted: _Standing) -> None:
+    os.fchown(file, _id(pwd.getpwnam, wanted.owner), _id(grp.getgrnam, wanted.group))
+    os.fchmod(file, int(wanted.mode, 8))  # after fchown, which takes setuid away
 
 
 def _id(look_up: Any, name: str) -> int:  # noqa: ANN401 - pwd's or grp's own
