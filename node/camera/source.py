@@ -20,6 +20,9 @@ from node.source import Sink
 START_SECONDS = 30.0
 """How long the first frame may take: picamera2 alone imports for ten seconds on a Zero 2 W."""
 
+_START_DOUBLINGS_MAX = 2
+"""Else a machine with too much to do would kill its camera shortly before each first frame."""
+
 _POLL_SECONDS = 0.2
 _FRAMES_MISSED_MAX = 3
 
@@ -62,6 +65,7 @@ class CameraSource:
             camera.stall_seconds, _FRAMES_MISSED_MAX / camera.frames_per_second
         )
         self._starts_count = 0
+        self._slow_starts_count = 0
         self._child: CameraChild | None = None
         self._child_lock = threading.Lock()
 
@@ -128,16 +132,25 @@ class CameraSource:
         age_seconds = self._clock.mono() - still.mono
         return still.mono > run.still_mono and age_seconds <= self._stall_seconds
 
+    def _require_first_frame(self, run: _Run) -> None:
+        """Raise CameraError when it is late; the next start may take twice as long."""
+        waited_seconds = self._clock.mono() - run.started_mono
+        doublings_count = min(self._slow_starts_count, _START_DOUBLINGS_MAX)
+        limit_seconds = self._start_seconds * 2**doublings_count
+        if waited_seconds > limit_seconds:
+            self._slow_starts_count += 1
+            raise CameraError(
+                f"no first frame {waited_seconds:.1f} s after the camera process was started "
+                f"(at most {limit_seconds:g} s); it was killed; check the cable and the adapter"
+            )
+
     def _require_fresh_frame(self, run: _Run) -> None:
         """Raise CameraError when the newest frame is too old."""
-        now = self._clock.mono()
         if run.figures is None:
-            if now - run.started_mono > self._start_seconds:
-                raise CameraError(
-                    f"no first frame {now - run.started_mono:.1f} s after the camera process was "
-                    "started; it was killed; check the cable and the adapter"
-                )
+            self._require_first_frame(run)
             return
+        self._slow_starts_count = 0
+        now = self._clock.mono()
         age_seconds = now - run.figures.newest_mono
         if age_seconds > self._stall_seconds:
             raise CameraError(

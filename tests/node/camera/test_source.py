@@ -18,6 +18,7 @@ from services.waiting import until
 from node import messages
 from node.camera.check import check_camera
 from node.camera.source import CameraSource, camera_command
+from node.clock import FakeClock
 from node.errors import CameraError, MaskError, SettingsError
 from node.settings import Camera, Identity, NodeSettings, Uplink
 
@@ -179,6 +180,32 @@ def test_a_camera_without_a_first_frame_is_killed() -> None:
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with Running(CameraSource(settings, command, start_seconds=1)) as running:
         assert "no first frame" in running.failure()
+
+
+class HurryingClock(FakeClock):
+    """A clock on which minutes pass with every look."""
+
+    def mono(self) -> float:
+        self.advance(500)
+        return super().mono()
+
+
+def test_each_slow_start_has_the_next_take_longer_until_one_succeeds(tmp_path: Path) -> None:
+    settings, ready = Camera(adapter="rendered"), tmp_path / "ready"
+    program = f"{PRELUDE}\nimport os\nif os.path.exists({str(ready)!r}): figures(1)\n"
+    command = [sys.executable, "-c", f"{program}else: time.sleep(60)"]
+    source = CameraSource(settings, command, clock=HurryingClock(), start_seconds=1000)
+
+    def failure() -> str:
+        with Running(source) as running:
+            return running.failure()
+
+    for limit_seconds in (1000, 2000, 4000, 4000):
+        assert f"(at most {limit_seconds} s)" in failure()
+    ready.touch()
+    assert "first frame" not in failure(), "it ended by itself"
+    ready.unlink()
+    assert "(at most 1000 s)" in failure()
 
 
 def test_an_old_still_is_never_shown_as_new() -> None:
