@@ -21,7 +21,7 @@ START_SECONDS = 30.0
 """How long the first frame may take: picamera2 alone imports for ten seconds on a Zero 2 W."""
 
 _START_DOUBLINGS_MAX = 2
-"""Else a machine with too much to do would kill its camera shortly before each first frame."""
+"""Of that time, once for each slow start in a row: a busy machine would else kill every one."""
 
 _POLL_SECONDS = 0.2
 _FRAMES_MISSED_MAX = 3
@@ -116,6 +116,7 @@ class CameraSource:
     def _take(self, record: Record, run: _Run, sink: Sink) -> None:
         if isinstance(record, Figures):
             run.figures = record
+            self._slow_starts_count = 0
             return
         if self._is_new(record, run):
             run.still_mono = record.mono
@@ -149,7 +150,6 @@ class CameraSource:
         if run.figures is None:
             self._require_first_frame(run)
             return
-        self._slow_starts_count = 0
         now = self._clock.mono()
         age_seconds = now - run.figures.newest_mono
         if age_seconds > self._stall_seconds:

@@ -16,7 +16,7 @@ _INOTIFY_EACH = 32
 
 
 def _inventory(addresses: dict[str, str]) -> str:
-    # A picture a second: a hundred cameras that draw five keep a whole processor busy.
+    """Return it; a hundred cameras with the usual five pictures a second keep a core busy."""
     sites = "\n".join(f"[site_{name}]\n{name} ansible_host={at}" for name, at in addresses.items())
     children = "\n".join(f"site_{name}" for name in addresses)
     return f"""\
