@@ -43,12 +43,17 @@ class Cabled:
         """Lay the cables; all systems run."""
         raise NotImplementedError
 
-    def plug(self, name: str, port: str, address: str, *, gateway: str = "") -> None:
-        """Give a system the address (/24) on a cable from its `eth0` to `port`, which is up."""
+    def plug(
+        self, name: str, port: str, address: str, *, gateway: str = "", bits: int = 24
+    ) -> None:
+        """Give a system the address on a cable from its `eth0` to `port`, which is up.
+
+        `bits` of the address are the network's.
+        """
         system = self.systems[name]
         self.link("add", port, "type", "veth", "peer", "name", "eth0", "netns", str(system.pid))
         self.link("set", port, "up")
-        call(*system.network, "ip", "address", "add", f"{address}/24", "dev", "eth0")
+        call(*system.network, "ip", "address", "add", f"{address}/{bits}", "dev", "eth0")
         call(*system.network, "ip", "link", "set", "eth0", "up")
         if gateway:
             call(*system.network, "ip", "route", "add", "default", "via", gateway)
@@ -57,9 +62,9 @@ class Cabled:
         """Call `ip link` where the cables end."""
         call("ip", "-n", self.between, "link", *words)
 
-    def address(self, address: str, port: str) -> None:
-        """Give the network between an address (/24) of its own."""
-        call("ip", "-n", self.between, "address", "add", f"{address}/24", "dev", port)
+    def address(self, address: str, port: str, *, bits: int = 24) -> None:
+        """Give the network between an address of its own; `bits` of it are the network's."""
+        call("ip", "-n", self.between, "address", "add", f"{address}/{bits}", "dev", port)
 
     def close(self) -> None:
         """Take everything down."""

@@ -9,11 +9,15 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-_PACKAGES = (
+_NODE_PACKAGES = (
     *("ca-certificates", "dbus", "iproute2", "kmod", "openssh-server", "openssl", "procps"),
     *("python3", "python3-apt", "sudo", "systemd-sysv", "systemd-timesyncd", "tzdata"),
+)
+_PACKAGES = (
+    *_NODE_PACKAGES,
     *("mosquitto", "mosquitto-clients", "nginx-light", "postgresql", "curl"),
     *("dnsmasq-base", "hostapd", "iw", "nftables"),
     *("wireguard-go", "wireguard-tools"),
@@ -30,7 +34,16 @@ def server_root() -> Path:
 
     Raises subprocess.CalledProcessError when a package cannot be had.
     """
-    named = hashlib.sha256("\n".join(_PACKAGES).encode()).hexdigest()[:16]
+    return _root(_PACKAGES)
+
+
+def node_root() -> Path:
+    """Return such a root with what a node without a hotspot needs, and nothing of a hub."""
+    return _root(_NODE_PACKAGES)
+
+
+def _root(packages: Sequence[str]) -> Path:
+    named = hashlib.sha256("\n".join(packages).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simpul"
     folder = cache / f"server-{named}"
     if folder.exists():
@@ -38,7 +51,7 @@ def server_root() -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
         root = Path(temporary) / "root"
-        command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(_PACKAGES)}"]
+        command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(packages)}"]
         command += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--aptopt=Acquire::Languages none"]
         subprocess.run([*command, "trixie", str(root)], check=True, capture_output=True, text=True)
         root.rename(folder)

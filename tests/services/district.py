@@ -3,16 +3,25 @@
 from pathlib import Path
 from typing import Self
 
+from services import light_nodes
 from services.cabled import Cabled
-from services.debian_server import server_root
+from services.debian_server import node_root, server_root
 from services.namespaced import NamespacedSystem
 from services.provisioned import HUB, Station
 
-HUB_ADDRESS = "192.168.7.10"
-_STATION_ADDRESS = "192.168.7.1"
-_FIRST_HOST = 20
-_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
-_INOTIFY_EACH = 32
+_HUB_ADDRESS = "10.77.0.10"
+_STATION_ADDRESS = "10.77.0.1"
+_NETWORK_BITS = 16
+_A_NETWORK = 200
+# What all systems share as one user's or one kernel's, and how much of it each needs: inotify(7),
+# keyrings(7) (a service has one of its own), arp(7).
+_SHARED = {
+    Path("/proc/sys/fs/inotify/max_user_instances"): 32,
+    Path("/proc/sys/kernel/keys/maxkeys"): 8,
+    Path("/proc/sys/kernel/keys/maxbytes"): 1024,
+    Path("/proc/sys/net/ipv4/neigh/default/gc_thresh2"): 8,
+    Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3"): 16,
+}
 
 
 def _inventory(addresses: dict[str, str]) -> str:
@@ -21,7 +30,7 @@ def _inventory(addresses: dict[str, str]) -> str:
     children = "\n".join(f"site_{name}" for name in addresses)
     return f"""\
 [hub]
-{HUB} ansible_host={HUB_ADDRESS}
+{HUB} ansible_host={_HUB_ADDRESS}
 {sites}
 [nodes:children]
 {children}
@@ -38,12 +47,20 @@ connection_timeout_seconds=30
 class District(Cabled):
     """The machines and their LAN: the station is `inside`."""
 
-    def __init__(self, folder: Path, count: int) -> None:
-        """Everything is below `folder`; the nodes are named n0, n1 ..."""
-        self.nodes = {f"n{at}": f"192.168.7.{_FIRST_HOST + at}" for at in range(count)}
+    def __init__(self, folder: Path, count: int, *, light: bool = False) -> None:
+        """Everything is below `folder`; the nodes are named n0, n1 ...
+
+        Of `light` ones (see light_nodes) hundreds fit on a machine.
+        """
+        self.nodes = {
+            f"n{at}": f"10.77.{1 + at // _A_NETWORK}.{1 + at % _A_NETWORK}" for at in range(count)
+        }
         self.station = Station(folder / "station")
-        self._inotify_before = ""
-        addresses = {HUB: HUB_ADDRESS, **self.nodes}
+        self._light = light
+        self._shared = folder / "shared"
+        self._shared.mkdir()
+        self._before: dict[Path, str] = {}
+        addresses = {HUB: _HUB_ADDRESS, **self.nodes}
         room = self.station.folder
         (room / "inventory.ini").write_text(_inventory(self.nodes))
         # Until a node has its certificate, all machines show the station's one host key.
@@ -53,30 +70,37 @@ class District(Cabled):
             (room / "host_vars" / f"{name}.yml").write_text(self._variables(name))
         for name in self.nodes:
             (room / "masks" / f"{name}.toml").write_text("nothing_to_mask = true\n")
-        super().__init__(
-            {
-                name: NamespacedSystem(
-                    server_root(),
-                    folder / name,
-                    prepare=self.station.prepare,
-                    disk=folder / name / "disk",
-                )
-                for name in addresses
-            }
-        )
+        super().__init__({name: self._system(name, folder / name) for name in addresses})
         self._addresses = addresses
 
     def __enter__(self) -> Self:
-        # Each systemd takes a few, and all of them are one user here: inotify(7).
-        self._inotify_before = _INOTIFY.read_text()
-        wanted = max(int(self._inotify_before), _INOTIFY_EACH * len(self.systems))
-        _INOTIFY.write_text(str(wanted))
+        for file, each in _SHARED.items():
+            self._before[file] = file.read_text()
+            file.write_text(str(max(int(self._before[file]), each * len(self.systems))))
         return super().__enter__()
 
     def close(self) -> None:
         """Kill the systems."""
         super().close()
-        _INOTIFY.write_text(self._inotify_before)
+        for file, text in self._before.items():
+            file.write_text(text)
+
+    def release(self, counter: int) -> Path:
+        """Build and sign a release for the hub, and one for the nodes; return the nodes'."""
+        if counter == 1 or not self._light:
+            self.station.release(counter)
+        if not self._light:
+            (bundle,) = self.station.folder.glob(f"releases/simpul-0*-{counter}-*.bundle")
+            return bundle
+        if counter == 1:
+            light_nodes.fill(self._shared, self.station, self.systems["n0"])
+        return light_nodes.light_release(self.station, counter)
+
+    def _system(self, name: str, folder: Path) -> NamespacedSystem:
+        prepare, root = self.station.prepare, server_root()
+        if self._light and name != HUB:
+            prepare, root = prepare + light_nodes.prepare(self._shared), node_root()
+        return NamespacedSystem(root, folder, prepare=prepare, disk=folder / "disk")
 
     def _variables(self, name: str) -> str:
         here = "{{ inventory_dir }}"
@@ -86,7 +110,7 @@ class District(Cabled):
         )
         if name == HUB:
             text += (
-                f"mosquitto_names: [{HUB_ADDRESS}]\n"
+                f"mosquitto_names: [{_HUB_ADDRESS}]\n"
                 f'mosquitto_passphrase_file: "{here}/passphrase"\n'
             )
         else:
@@ -96,9 +120,9 @@ class District(Cabled):
     def lay(self) -> None:
         """Plug everybody, and the station, into one switch."""
         self.link("add", "lan", "type", "bridge")
-        self.address(_STATION_ADDRESS, "lan")
+        self.address(_STATION_ADDRESS, "lan", bits=_NETWORK_BITS)
         for name in ("lan", "lo"):
             self.link("set", name, "up")
         for at, (name, address) in enumerate(self._addresses.items()):
-            self.plug(name, f"port{at}", address, gateway=_STATION_ADDRESS)
+            self.plug(name, f"port{at}", address, gateway=_STATION_ADDRESS, bits=_NETWORK_BITS)
             self.link("set", f"port{at}", "master", "lan")
