@@ -2,7 +2,7 @@
 
 SIMPUL_BENCH_SYSTEMS chooses how many; each takes 120 MiB of memory and 110 MiB of the disk. Of
 light ones (SIMPUL_BENCH_LIGHT=1), whose agent is a stand-in, hundreds fit. SIMPUL_BENCH_MITOGEN, a
-folder of Mitogen's, has plays take a third of the time, and 45 MiB more for each node that plays:
+folder of Mitogen's, has plays take half of the processor, and 45 MiB more for each node that plays:
 SIMPUL_BENCH_AT_ONCE says how many do.
 """
 
@@ -80,8 +80,9 @@ def play(district: District, playbook: str, *words: str) -> Played:
     meter = Meter(resource.RUSAGE_CHILDREN)
     played = district.station.play(playbook, *words, within=district.inside)
     spent = meter.read()
-    print(f"\n{playbook}, {COUNT} nodes: {spent.wall_s:.0f} s, {spent.cpu_s:.0f} s of CPU here,")  # noqa: T201 - the figures
-    print(f"{spent.other_cpu_s / COUNT:.0f} s for each node; changed {played.changed}")  # noqa: T201 - as above
+    count = len(played.changed)
+    print(f"\n{playbook}, {count} hosts: {spent.wall_s:.0f} s, {spent.cpu_s:.0f} s of CPU here,")  # noqa: T201 - the figures
+    print(f"{spent.other_cpu_s / max(count, 1):.0f} s for each of them; changed {played.changed}")  # noqa: T201 - as above
     return played
 
 

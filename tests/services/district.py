@@ -1,5 +1,6 @@
 """Runs a hub and any number of nodes on one LAN: each a stock Debian under its own systemd."""
 
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Self
 
@@ -11,8 +12,8 @@ from services.provisioned import HUB, Station
 
 _HUB_ADDRESS = "10.77.0.10"
 _STATION_ADDRESS = "10.77.0.1"
+_FIRST_NODE = IPv4Address("10.77.1.1")
 _NETWORK_BITS = 16
-_A_NETWORK = 200
 # What all systems share as one user's or one kernel's, and how much of it each needs: inotify(7),
 # keyrings(7) (a service has one of its own), arp(7).
 _SHARED = {
@@ -52,9 +53,7 @@ class District(Cabled):
 
         Of `light` ones (see light_nodes) hundreds fit on a machine.
         """
-        self.nodes = {
-            f"n{at}": f"10.77.{1 + at // _A_NETWORK}.{1 + at % _A_NETWORK}" for at in range(count)
-        }
+        self.nodes = {f"n{at}": str(_FIRST_NODE + at) for at in range(count)}
         self.station = Station(folder / "station")
         self._light = light
         self._shared = folder / "shared"
@@ -75,6 +74,8 @@ class District(Cabled):
 
     def __enter__(self) -> Self:
         for file, each in _SHARED.items():
+            if not file.exists():
+                continue  # a network namespace other than the first has no arp(7) limits
             self._before[file] = file.read_text()
             file.write_text(str(max(int(self._before[file]), each * len(self.systems))))
         return super().__enter__()
@@ -86,15 +87,15 @@ class District(Cabled):
             file.write_text(text)
 
     def release(self, counter: int) -> Path:
-        """Build and sign a release for the hub, and one for the nodes; return the nodes'."""
-        if counter == 1 or not self._light:
-            self.station.release(counter)
-        if not self._light:
-            (bundle,) = self.station.folder.glob(f"releases/simpul-0*-{counter}-*.bundle")
-            return bundle
-        if counter == 1:
+        """Build and sign a release, the first (1) for the hub too; return the nodes'."""
+        if self._light and counter > 1:
+            return light_nodes.light_release(self.station, counter)
+        self.station.release(counter)
+        if self._light:
             light_nodes.fill(self._shared, self.station, self.systems["n0"])
-        return light_nodes.light_release(self.station, counter)
+            return light_nodes.light_release(self.station, counter)
+        (bundle,) = self.station.folder.glob(f"releases/simpul-0*-{counter}-*.bundle")
+        return bundle
 
     def _system(self, name: str, folder: Path) -> NamespacedSystem:
         prepare, root = self.station.prepare, server_root()
