@@ -1,5 +1,6 @@
 """The public page keeps nobody's address, and tells a street of phones from one who abuses it."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,32 @@ def test_what_a_proxy_tells_is_not_kept_either(behind_proxy: WebServer) -> None:
     assert behind_proxy.curl(*told, "http://127.0.0.1:8080/favicon.ico").startswith("404")
     assert behind_proxy.curl(*told, "http://127.0.0.1:8080/cameras.json").startswith("200")
     assert not any(CITIZEN in text for text in behind_proxy.logs().values())
+
+
+def test_whoever_has_the_collector_cannot_show_files_of_others(behind_proxy: WebServer) -> None:
+    """By links in its folder, or in place of a folder."""
+    public, user = behind_proxy.root() / "var/lib/simpul-hub/public", 1234
+    here = "http://127.0.0.1:8080"
+    (public / "stills").rename(public / "own")
+    for name, goal in {
+        "cameras.json": "/etc/passwd",
+        "stills": "own",
+        "own/n2.jpg": "/etc/passwd",
+        "own/n3.jpg": "n1.jpg",
+    }.items():
+        (public / name).unlink(missing_ok=True)
+        (public / name).symlink_to(goal)
+        os.lchown(public / name, user, user)
+    os.chown(public / "own", user, user)
+    os.chown(public / "own/n1.jpg", user, user)
+    assert behind_proxy.curl(f"{here}/stills/n3.jpg").startswith("200")
+    assert behind_proxy.curl(f"{here}/stills/n2.jpg").startswith("403")
+    assert behind_proxy.curl(f"{here}/cameras.json").startswith("403")
+    (public / "stills").unlink()
+    (public / "stills").symlink_to("/etc")
+    os.lchown(public / "stills", user, user)
+    (behind_proxy.root() / "etc/n9.jpg").write_text("secret")
+    assert behind_proxy.curl(f"{here}/stills/n9.jpg").startswith("403")
 
 
 def test_phones_behind_one_address_are_served(behind_proxy: WebServer) -> None:

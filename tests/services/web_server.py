@@ -105,8 +105,12 @@ for number in $(seq {stills}); do echo jpeg > .{_PUBLIC}/stills/n$number.jpg; do
 
     def logs(self) -> dict[str, str]:
         """Return every file of nginx's logs with its content."""
-        folder = Path(f"/proc/{self._pid()}/root/var/log/nginx")
+        folder = self.root() / "var/log/nginx"
         return {file.name: file.read_text() for file in folder.iterdir()}
+
+    def root(self) -> Path:
+        """Return its machine's root."""
+        return Path(f"/proc/{self._pid()}/root")
 
     def _pid(self) -> int:
         assert self._process
