@@ -20,6 +20,7 @@ TLS = {
     "nginx_http_port": 8080,
 }
 CITIZEN = "192.0.2.77"
+COLLECTOR = 1234  # a user's number
 
 
 @pytest.fixture
@@ -69,28 +70,24 @@ def test_what_a_proxy_tells_is_not_kept_either(behind_proxy: WebServer) -> None:
 
 def test_whoever_has_the_collector_cannot_show_files_of_others(behind_proxy: WebServer) -> None:
     """By links in its folder, or in place of a folder."""
-    public, user = behind_proxy.root() / "var/lib/simpul-hub/public", 1234
-    here = "http://127.0.0.1:8080"
-    (public / "stills").rename(public / "own")
-    for name, goal in {
-        "cameras.json": "/etc/passwd",
-        "stills": "own",
-        "own/n2.jpg": "/etc/passwd",
-        "own/n3.jpg": "n1.jpg",
-    }.items():
+    root, here = behind_proxy.root(), "http://127.0.0.1:8080"
+    public = root / "var/lib/simpul-hub/public"
+
+    def link(name: str, goal: str, owner: int) -> None:
         (public / name).unlink(missing_ok=True)
         (public / name).symlink_to(goal)
-        os.lchown(public / name, user, user)
-    os.chown(public / "own", user, user)
-    os.chown(public / "own/n1.jpg", user, user)
-    assert behind_proxy.curl(f"{here}/stills/n3.jpg").startswith("200")
-    assert behind_proxy.curl(f"{here}/stills/n2.jpg").startswith("403")
-    assert behind_proxy.curl(f"{here}/cameras.json").startswith("403")
-    (public / "stills").unlink()
-    (public / "stills").symlink_to("/etc")
-    os.lchown(public / "stills", user, user)
-    (behind_proxy.root() / "etc/n9.jpg").write_text("secret")
-    assert behind_proxy.curl(f"{here}/stills/n9.jpg").startswith("403")
+        os.lchown(public / name, owner, owner)
+
+    (root / "etc/n9.jpg").write_text("another's")
+    for name in ("cameras.json", "stills/n2.jpg"):
+        link(name, "/etc/n9.jpg", owner=COLLECTOR)
+        assert behind_proxy.curl(f"{here}/{name}").startswith("403"), name
+    link("stills/n2.jpg", "/etc/n9.jpg", owner=0)  # who owns the file may show it
+    assert behind_proxy.curl(f"{here}/stills/n2.jpg").startswith("200")
+    (public / "stills").rename(public / "before")
+    for owner, status in ((COLLECTOR, "403"), (0, "200")):
+        link("stills", "/etc", owner)
+        assert behind_proxy.curl(f"{here}/stills/n9.jpg").startswith(status), owner
 
 
 def test_phones_behind_one_address_are_served(behind_proxy: WebServer) -> None:
