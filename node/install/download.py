@@ -11,7 +11,7 @@ from pathlib import Path
 
 from node.install.durable import is_full
 from node.install.errors import FetchError, InstallError
-from node.install.incoming import Fetched, discard, tag_of
+from node.install.incoming import Fetched, discard, keep_only, tag_of
 from node.install.opener import make_opener
 from node.install.pace import Pace
 from node.install.space import check_space
@@ -36,9 +36,7 @@ def download(url: str, incoming: Path, ca: Path | None) -> Fetched:
     opener = make_opener(ca, pace)
     incoming.mkdir(parents=True, exist_ok=True)
     file = incoming / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.bundle"
-    for other in incoming.iterdir():
-        if other not in {file, tag_of(file)}:
-            other.unlink()  # of a release that is not wanted any more
+    keep_only(file, incoming)
     try:
         return _fetched(url, file, opener, pace)
     except InstallError:

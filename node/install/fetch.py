@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from node.install.errors import FetchError
-from node.install.incoming import Fetched
+from node.install.incoming import Fetched, keep_only
 
 
 def fetch(source: str, incoming: Path, *, ca: Path | None = None) -> Fetched:
@@ -24,6 +24,8 @@ def fetch(source: str, incoming: Path, *, ca: Path | None = None) -> Fetched:
         raise FetchError(f"{source}: no address of http or https: {error}") from error
     if not file.is_file():
         raise FetchError(f"{source}: no such file, nor an address of http or https")
+    if file.parent == incoming:
+        keep_only(file, incoming)
     return Fetched(file)
 
 

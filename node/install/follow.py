@@ -26,11 +26,13 @@ from node.install.notice import (
     report_topic,
     words_of,
 )
+from node.install.pace import LONGEST_S
 from node.settings import Uplink
 from node.uplink.link import Link, Message, Received
 
 _TURN_S = 5.0
-_INSTALL_TIMEOUT_S = 900
+# The installer bounds itself, also the longest download; cut off amid a trial it loses a release.
+_INSTALL_TIMEOUT_S = LONGEST_S + 3600
 _SAID_CHARACTERS_MAX = 500
 _log = logging.getLogger(__name__)
 

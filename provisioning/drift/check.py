@@ -51,7 +51,8 @@ def check_nodes(play: Play, names: Sequence[str]) -> list[Difference]:
         }
         done = subprocess.run(line, check=False, env=environment, capture_output=True, text=True)
         found = read_notes(notes.read_bytes().splitlines())
-    if done.returncode not in _ANSWERED:
+    # What it cannot read, such as a file of variables, ends it with 4 too, and nothing is noted.
+    if done.returncode not in _ANSWERED or (done.returncode and not found):
         said = (done.stdout + done.stderr).strip()[-_SAID_CHARACTERS_MAX:]
         raise DriftError(f"{play.playbook} could not be checked: {said}")
     return found

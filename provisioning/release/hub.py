@@ -51,10 +51,9 @@ def build_hub_release(
             program = tree / f"bin/simpul-{part}"
             program.write_text(_LAUNCHER.format(part))
             program.chmod(0o755)
-        packed = pack_tree(tree, output, empty)
-    bundle = packed.bundle.with_name(packed.bundle.name.replace("simpul-", "simpul-hub-", 1))
-    packed.bundle.rename(bundle)
-    return Built(packed.release, bundle, target, packed.unpacked_bytes, bundle.stat().st_size)
+        packed = pack_tree(tree, output, empty, name="simpul-hub")
+    size_bytes = packed.bundle.stat().st_size
+    return Built(packed.release, packed.bundle, target, packed.unpacked_bytes, size_bytes)
 
 
 def _install_hub(wheel: Path, site: Path) -> None:

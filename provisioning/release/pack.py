@@ -26,7 +26,7 @@ class Packed(Struct, frozen=True):
     unpacked_bytes: int
 
 
-def pack_tree(tree: Path, output: Path, empty: Manifest) -> Packed:
+def pack_tree(tree: Path, output: Path, empty: Manifest, *, name: str = "simpul") -> Packed:
     """Pack the files in `tree` as a bundle; `empty` says everything of it but the files.
 
     Owners and times are not kept, and of modes only whether a file may be executed, so the release
@@ -42,7 +42,7 @@ def pack_tree(tree: Path, output: Path, empty: Manifest) -> Packed:
         if each.sha256
     }
     bundle = output / (
-        f"simpul-{empty.version}-{empty.counter}-{empty.platform}-py{empty.python}.bundle"
+        f"{name}-{empty.version}-{empty.counter}-{empty.platform}-py{empty.python}.bundle"
     )
     _write(bundle, text, (), packed)
     return Packed(release_hash(text), bundle, manifest.size_bytes)

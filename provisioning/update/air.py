@@ -1,5 +1,6 @@
 """Hears over MQTT, during a rollout, what the operator wishes and where guests are connected."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -7,12 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from node.messages import MessageError, State, Wifi, decode_data, decode_envelope, parse_topic
+from provisioning.errors import FleetError
 from provisioning.listen import BrokerAccess, Say, listening
 from provisioning.update.engine import Wish, as_wish
 from provisioning.update.errors import PutOffError
 
 _KINDS = ("state", "wifi")
 _LOOK_S = 0.5
+_log = logging.getLogger(__name__)
 
 
 def wish_topic(record: Path) -> str:
@@ -43,11 +46,11 @@ class Air:
                 self._take(topic, payload)
             self._changed.notify_all()
 
-    def wait_quiet(self, node: str, within_s: float, wish: Callable[[], Wish]) -> str:
+    def wait_quiet(self, node: str, within_s: float, held: Callable[[], str]) -> str:
         """Return once no guest is connected to `node`, or the time is over: then say so.
 
         A node that never told of its hotspot is waited for as well. Raises PutOffError when the
-        operator pauses or ends the rollout meanwhile.
+        rollout is held or stopped meanwhile: then `held` says why.
         """
         end_s = time.monotonic() + within_s
         with self._changed:
@@ -57,8 +60,8 @@ class Air:
                     count = self._guests.get(node)
                     told = "its guests are not known" if count is None else f"{count} guests stayed"
                     return f"not quiet within {within_s:g} s: {told}"
-                if wished := wish():
-                    raise PutOffError(f"put off while guests were connected: {wished}")
+                if why := held():
+                    raise PutOffError(f"put off while guests were connected: {why}")
                 self._changed.wait(min(_LOOK_S, left_s))
         return ""
 
@@ -82,8 +85,8 @@ class Air:
 def on_air(access: BrokerAccess | None, record: Path) -> Iterator[Air]:
     """Give what is heard during the rollout in the file `record`. Raises FleetError.
 
-    At the end, unless that is an error, the wish is taken from the broker, so that a rollout that
-    goes on later obeys it not.
+    At the end, unless that is an error, a wish is taken from the broker, so that a rollout that
+    goes on later obeys it not. How the rollout ended is not lost over it.
     """
     if access is None:
         yield Air()
@@ -91,7 +94,11 @@ def on_air(access: BrokerAccess | None, record: Path) -> Iterator[Air]:
     air = Air(wish_topic(record))
     with listening(access, _KINDS, air.hear, topics=(wish_topic(record),)) as say:
         yield air
-        _say_wish(say, record, "")
+        if air.wish():
+            try:
+                _say_wish(say, record, "")
+            except FleetError as error:
+                _log.warning("%s; a resumed rollout obeys that wish again", error)
 
 
 def say_wish(access: BrokerAccess, record: Path, wish: Wish) -> None:

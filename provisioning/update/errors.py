@@ -20,4 +20,4 @@ class NodeError(SimpulError, RuntimeError):
 
 
 class PutOffError(SimpulError, RuntimeError):
-    """The operator holds the rollout while a node was still waited for; nothing was done to it."""
+    """The rollout is held or stopped, and a node that was begun was not told anything yet."""

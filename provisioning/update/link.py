@@ -73,6 +73,9 @@ class Session(Protocol):
     def send(self, bundle: Path) -> str:
         """Bring a bundle to the node; return its name there."""
 
+    def discard(self, bundle: str) -> None:
+        """Remove what was sent, and is not to be installed now."""
+
     def install(self, bundle: str, release: str, trial: Trial) -> Outcome:
         """Install a bundle that is there, or at a URL, and return how it ended."""
 
@@ -110,6 +113,11 @@ class FabricSession:
                         files.remove(remote)
                 raise
         return remote
+
+    def discard(self, bundle: str) -> None:
+        """Remove the file; from a node that is lost meanwhile the next installation removes it."""
+        with suppress(UnreachableError, NodeError), files_of(self._connection) as files:
+            files.remove(bundle)
 
     def install(self, bundle: str, release: str, trial: Trial) -> Outcome:
         """Call the installer; taken back is an outcome, not an error."""

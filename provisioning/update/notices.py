@@ -139,6 +139,9 @@ class NoticeSession:
         """Refuse: whoever is not reached is sent nothing."""
         raise NodeError(f"{bundle.name} cannot be sent to it; it fetches by itself")
 
+    def discard(self, bundle: str) -> None:
+        """Do nothing: nothing was sent."""
+
     def install(self, bundle: str, release: str, trial: Trial) -> Outcome:
         """Have it fetch the bundle at a URL, and try it."""
         return self._ask(to_install(bundle, release, trial), Outcome, _INSTALL_TIMEOUT_S)

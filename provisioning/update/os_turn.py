@@ -30,7 +30,8 @@ _RETRY_S = 5.0
 _SAID_CHARACTERS_MAX = 500
 # `rauc install` says why on standard output; on standard error it says only that it failed.
 _WHY = re.compile(r"^LastError: (.+)$", re.MULTILINE)
-# One line each: version, this start of it, whether it is on trial, how its agent is.
+# One line each: version, this start of it, whether it is on trial, how its agent is, what RAUC
+# does (its D-Bus interface): it goes on installing when whoever called it is gone.
 _LOOK = f"""
 [ -x {_PROGRAMS}/os-update ] || exit 3
 . /usr/lib/os-release
@@ -38,7 +39,9 @@ echo "$IMAGE_VERSION"
 echo $(cat /proc/sys/kernel/random/boot_id && cut -d ' ' -f 22 /proc/1/stat)
 {_PROGRAMS}/slot-boot on-trial && echo trial || echo kept
 systemctl show --property=ActiveState simpul-node.service | sed -n 's/^ActiveState=//p'
+echo $(busctl get-property de.pengutronix.rauc / de.pengutronix.rauc.Installer Operation 2>&1)
 """
+_INSTALLING = 's "installing"'
 
 
 class OsOrders(Struct, frozen=True, kw_only=True):
@@ -62,6 +65,7 @@ class System(Struct, frozen=True):
     start: str
     on_trial: bool
     agent: str
+    installing: bool = False
 
 
 def update_system(node: str, way: Way, orders: OsOrders, *, told: str | None = None) -> Entry:
@@ -73,7 +77,7 @@ def update_system(node: str, way: Way, orders: OsOrders, *, told: str | None = N
     version, before, noise = orders.bundle.version, None, ""
     try:
         with opened(way) as connection:
-            before = look_at(connection)
+            before = _settled(connection, orders.within_s)
             if ended := _left_alone(before, version) or _went_back(
                 connection, before, told, version
             ):
@@ -140,7 +144,20 @@ def look_at(connection: Connection) -> System:
     lines = done.stdout.splitlines()
     if done.failed or len(lines) != len(System.__struct_fields__):
         raise NodeError("takes no new system: it has no A/B slots (see docs: A/B slots)")
-    return System(lines[0], lines[1], lines[2] == "trial", lines[3])
+    return System(lines[0], lines[1], lines[2] == "trial", lines[3], lines[4] == _INSTALLING)
+
+
+def _settled(connection: Connection, within_s: float) -> System:
+    """Return what the node runs once it installs nothing, such as what a run cut off began.
+
+    Raises UnreachableError, NodeError.
+    """
+    end_s = time.monotonic() + within_s
+    while (now := look_at(connection)).installing:
+        if time.monotonic() > end_s:
+            raise NodeError("is installing a system for too long; look at it first")
+        time.sleep(_RETRY_S)  # it tells nobody when it has ended
+    return now
 
 
 def _give(node: str, connection: Connection, orders: OsOrders, before: System) -> str:

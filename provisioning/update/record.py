@@ -113,6 +113,8 @@ class Record(Told):
         """
         super().__init__(file)
         self._writing = threading.Lock()  # turns write as well, each in a thread of its own
+        self._accepted = (0, _START)
+        """Up to where the file is as it is told here, and the hash of its last line: as one."""
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -149,6 +151,9 @@ class Record(Told):
 
     def _write(self, what: What) -> None:
         with self._writing:
+            # What Ctrl-C or the disk cut off after it was written is nothing that anybody heard of.
+            length, self.end = self._accepted
+            os.ftruncate(self._descriptor, length)
             at = datetime.now(UTC).isoformat(timespec="milliseconds")
             line = msgspec.json.encode(_Line(at=at, previous=self.end, what=what)) + b"\n"
             try:
@@ -156,7 +161,8 @@ class Record(Told):
             except OSError as error:
                 why = f"{self.file}: {error.strerror}; nothing more is begun"
                 raise RecordError(why) from error
-            self.end = hashlib.sha256(line).hexdigest()
+            self._accepted = (length + len(line), hashlib.sha256(line).hexdigest())
+            self.end = self._accepted[1]
 
     def _take(self, text: bytes) -> None:
         try:
@@ -168,6 +174,7 @@ class Record(Told):
         os.lseek(self._descriptor, 0, os.SEEK_END)
         for number, line in enumerate(whole.splitlines(keepends=True), start=1):
             self.take(number, line)
+        self._accepted = (len(whole), self.end)
 
 
 def _whole(text: bytes) -> bytes:

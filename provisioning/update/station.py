@@ -20,14 +20,14 @@ from provisioning.audit.log import AuditLog
 from provisioning.inventory import Node
 from provisioning.listen import BrokerAccess
 from provisioning.register import Register
-from provisioning.update.air import on_air
+from provisioning.update.air import Air, on_air
 from provisioning.update.engine import Around, Engine, Gate, Wish, control_of
-from provisioning.update.errors import PlanError, RecordError, UnreachableError
+from provisioning.update.errors import PlanError, PutOffError, RecordError, UnreachableError
 from provisioning.update.link import SSH_PORT, Session, Way, connected
 from provisioning.update.notices import noticing
 from provisioning.update.plan import Place, Plan
 from provisioning.update.record import Head, Record, Told, read_record
-from provisioning.update.rollout import FAILURES, Entry, bench_is_missed
+from provisioning.update.rollout import FAILURES, Entry, bench_is_missed, too_many_failures
 from provisioning.update.show import live_view, plan_table, summary_of
 from provisioning.update.turn import Connect
 
@@ -35,7 +35,10 @@ FOLDER = Path("rollouts")
 Calm = Callable[[str, float], str]
 """Waits so many seconds until a node has no guests; returns what is to be told when it has."""
 Telling = Callable[[str, str], None]
-"""Writes down that a node is told now, and the mark that it has before (see Entry)."""
+"""Writes down that a node is told now, and the mark that it has before (see Entry).
+
+Raises PutOffError when the rollout was stopped or held since the node was begun.
+"""
 _EXIT_STOPPED = 3
 _DIGITS = 12
 
@@ -133,13 +136,7 @@ def roll_out(head: Head, chosen: Sequence[Node], access: Access, run: Run, turns
             def wish() -> Wish:
                 return "pause" if leaving.is_set() else air.wish() or control.wish()
 
-            def calm(name: str, within_s: float) -> str:
-                return air.wait_quiet(name, within_s, wish)
-
-            def telling(name: str, mark: str) -> None:
-                record.set(name, Entry("in-progress", told=mark))
-
-            means = Means(connect=connect, calm=calm, telling=telling)
+            means = _means(connect, record, air, wish)
             look = turns.look
             gate = look and Gate(
                 look=lambda place, entry: look(place, entry, connect), soak_s=run.wave_soak_s
@@ -157,6 +154,24 @@ def roll_out(head: Head, chosen: Sequence[Node], access: Access, run: Run, turns
             )
         if _was_stopped(record):
             raise Exit(code=_EXIT_STOPPED)
+
+
+def _means(connect: Connect, record: Record, air: Air, wish: Callable[[], Wish]) -> Means:
+    """Return the means of turns that tell a node nothing once the rollout is held or stopped."""
+    limits = record.begun().limits
+
+    def held() -> str:
+        return "too many nodes failed" if too_many_failures(record.entries, limits) else wish()
+
+    def calm(name: str, within_s: float) -> str:
+        return air.wait_quiet(name, within_s, held)
+
+    def telling(name: str, mark: str) -> None:
+        if why := held():
+            raise PutOffError(f"put off before it was told anything: {why}")
+        record.set(name, Entry("in-progress", told=mark))
+
+    return Means(connect=connect, calm=calm, telling=telling)
 
 
 @contextmanager

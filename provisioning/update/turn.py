@@ -16,7 +16,13 @@ from msgspec import Struct
 
 from node.install.machine import Outcome, Standing
 from provisioning.update.bundles import Catalog
-from provisioning.update.errors import NodeError, PlanError, PutOffError, UnreachableError
+from provisioning.update.errors import (
+    NodeError,
+    PlanError,
+    PutOffError,
+    RecordError,
+    UnreachableError,
+)
 from provisioning.update.link import Session, Trial
 from provisioning.update.plan import Place
 from provisioning.update.rollout import Entry, not_met_again, offline
@@ -46,7 +52,8 @@ class Orders(Struct, frozen=True, kw_only=True):
 
     With `url` a node fetches by itself (`{file}` stands for the bundle's name); else it is sent.
     `quiet` waits until a node is not in use, and returns what is to be told when it never was.
-    `telling` writes down that a node is told now, and the mark that it has before.
+    `telling` writes down that a node is told now, and the mark that it has before. Both raise
+    PutOffError when it is not to be told any more.
     """
 
     catalog: Catalog
@@ -194,8 +201,7 @@ def _update(
             outcome: Outcome = before
         else:
             bundle = address_of(choice.file, orders.url) or session.send(choice.file)
-            noise = orders.quiet(place.name)
-            orders.telling(place.name, before.mark)
+            noise = _allowed(place, session, before, bundle, orders)
             told = True
             outcome = session.install(bundle, choice.release, orders.trial)
     except UnreachableError as error:
@@ -212,6 +218,21 @@ def _update(
         return Entry("rolled-back", _joined(outcome.message, noise))
     proved = prove(place, choice.release, before, connect, outcome.deadline_seconds, "")
     return msgspec.structs.replace(proved, message=_joined(proved.message, noise))
+
+
+def _allowed(place: Place, session: Session, before: Standing, bundle: str, orders: Orders) -> str:
+    """Wait until the node may be told, and write down that it is; return what is to be told then.
+
+    What was sent in vain is removed.
+    """
+    try:
+        noise = orders.quiet(place.name)
+        orders.telling(place.name, before.mark)
+    except (PutOffError, RecordError):
+        if not orders.url:
+            session.discard(bundle)
+        raise
+    return noise
 
 
 def _left_alone(before: Standing, release: str) -> Entry | None:

@@ -229,3 +229,14 @@ def test_who_looks_for_a_moment_keeps_no_installer_out(node: Node) -> None:
     assert looking.wait(10)
     with held(lock):
         onlooker.join()
+
+
+def test_what_was_sent_for_nothing_before_does_not_stay(node: Node) -> None:
+    incoming = node.places.incoming
+    incoming.mkdir(parents=True)
+    (incoming / "older.bundle").write_bytes(b"half of a release")
+    (incoming / "installer").write_bytes(b"of a playbook that is under way")
+    sent = str(shutil.copy(node.bundle(1), incoming))
+    words = ("--confirm-within=0", "--soak=0")
+    assert simpul_node(node, sent, *words)[1]["status"] == "installed"
+    assert [each.name for each in incoming.iterdir()] == ["installer"]

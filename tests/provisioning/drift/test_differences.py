@@ -21,6 +21,7 @@ from provisioning.drift.differences import (
     of_hearing,
     of_release,
 )
+from provisioning.drift.errors import DriftError
 from provisioning.drift.look import unheard_and_unlisted
 from provisioning.inventory import Node
 from provisioning.listen import BrokerAccess
@@ -203,3 +204,8 @@ def test_a_note_that_nobody_wrote_is_told_and_the_others_are_read(line: bytes) -
     assert (bad.node, bad.kind) == (NOBODY, "settings")
     assert "cannot be read" in bad.words
     assert (read.node, read.words) == ("n0", "t")
+
+
+def test_a_playbook_that_cannot_be_read_is_no_fleet_without_differences(tmp_path: Path) -> None:
+    with pytest.raises(DriftError, match="could not be checked"):
+        checked(tmp_path, "    - name: Broken\n      no_such.collection.module: {}\n")

@@ -137,3 +137,12 @@ def test_without_a_broker_nothing_is_wished() -> None:
 def test_quiet_cannot_be_waited_for_without_a_broker(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["update", "x.bundle", "--quiet-within=60"]) == 1
     assert "--broker" in capsys.readouterr().err
+
+
+def test_a_broker_that_is_away_at_the_end_costs_no_result(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "broker") as own:
+        access = BrokerAccess(url=own.url)
+        with on_air(access, tmp_path / "r") as air:
+            say_wish(access, tmp_path / "r", "pause")
+            until(lambda: air.wish() == "pause", "the wish")
+            own.kill()

@@ -17,7 +17,7 @@ from provisioning.__main__ import main
 from provisioning.audit.verify import read_log
 from provisioning.authority.authority import Authority
 from provisioning.update.bundles import Catalog
-from provisioning.update.errors import UnreachableError
+from provisioning.update.errors import PutOffError, UnreachableError
 from provisioning.update.link import Trial, connected
 from provisioning.update.plan import Place, make_plan
 from provisioning.update.record import Head, Record
@@ -200,3 +200,17 @@ def test_an_unknown_host_key_is_not_believed(fleet: NodeFleet, known: str) -> No
         connected(way),
     ):
         pytest.fail("it was believed")
+
+
+def test_one_that_is_put_off_keeps_nothing_of_it(fleet: NodeFleet, tmp_path: Path) -> None:
+    incoming = fleet.nodes["n0"].folder / "opt/incoming"
+    bundle = fleet.bundle(9)
+
+    def put_off(_: str) -> str:
+        assert [each.name for each in incoming.iterdir()] == [bundle.name]
+        raise PutOffError("put off while guests were connected: pause")
+
+    orders = Orders(catalog=Catalog([bundle], [], tmp_path), trial=TRIAL, quiet=put_off)
+    entry = update_node(Place("n0"), lambda _: connected(fleet.ways()["n0"]), orders)
+    assert entry.state == "pending"
+    assert not list(incoming.iterdir())

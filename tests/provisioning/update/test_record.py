@@ -104,3 +104,21 @@ def test_turns_that_write_at_once_do_not_break_the_chain(tmp_path: Path) -> None
     assert {name: entry.state for name, entry in read_record(tmp_path / "r").entries.items()} == (
         dict.fromkeys("abc", "in-progress")
     )
+
+
+@pytest.mark.parametrize("cut_off", [KeyboardInterrupt, OSError(5, "Input/output error")])
+def test_what_is_cut_off_at_its_end_does_not_break_the_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_off: BaseException
+) -> None:
+    def interrupted(_: int) -> None:
+        raise cut_off
+
+    with Record(tmp_path / "r") as record:
+        record.begin(HEAD)
+        monkeypatch.setattr("os.fsync", interrupted)
+        with pytest.raises((KeyboardInterrupt, RecordError)):
+            record.set("a", Entry("in-progress"))
+        monkeypatch.undo()
+        record.set("b", Entry("success"))
+    told = read_record(tmp_path / "r")
+    assert (told.entries["a"].state, told.entries["b"].state) == ("pending", "success")

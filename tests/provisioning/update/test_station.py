@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from provisioning.update.air import say_wish, wish_topic
 from provisioning.update.engine import Wish, control_of
 from provisioning.update.errors import PutOffError, RecordError
 from provisioning.update.plan import Place, Plan, make_plan
-from provisioning.update.record import Head, read_record
+from provisioning.update.record import Head, Record, read_record
 from provisioning.update.rollout import Entry, Limits
 from provisioning.update.station import (
     Access,
@@ -290,3 +291,57 @@ def test_a_node_is_reached_where_the_inventory_says(
     Register(access.register).record_host_key("n0", "ssh-ed25519 AAAA", "confirmed")
     way = ways_of([Node(name="n0", address=address)], access)["n0"]
     assert (way.host, way.port) == (host, port)
+
+
+def told_nothing(place: Place, means: Means) -> Entry:
+    try:
+        means.telling(place.name, "a mark")
+    except PutOffError as error:
+        return Entry("pending", str(error))
+    return DONE
+
+
+@pytest.mark.parametrize("wish", ["", "abort"])
+def test_one_that_was_cut_off_before_it_was_told_is_told_nothing_once_it_is_stopped(
+    access: Access, wish: Wish
+) -> None:
+    """The laptop died while the bundle was sent to the second node, and the first one failed."""
+    file = access.inventory.with_name("record.jsonl")
+    head = Head(releases={"k": "r"}, plan=PLAN, limits=Limits(parallel=1))
+    first, second = PLAN.order[:2]
+    with Record(file) as record:
+        record.begin(head)
+        record.set(first.name, Entry("success" if wish else "failed"))
+        record.set(second.name, Entry("in-progress"))
+    control_of(file).set(wish)
+    turns = Turns(
+        turn=lambda place, _: pytest.fail(f"{place.name} was begun"),
+        take_up=lambda place, _, means: told_nothing(place, means),
+    )
+    run = Run(action="update", record=str(file), json=True, resume=True)
+    with pytest.raises(Exit):
+        roll_out(head, (), access, run, turns)
+    assert read_record(file).entries[second.name].state == "cancelled"
+
+
+def test_whoever_waits_for_guests_is_told_nothing_once_too_many_failed(access: Access) -> None:
+    plan = make_plan([Place(name) for name in NAMES], seed="x", shares=())
+    last = plan.order[-1].name
+    waiting = threading.Event()
+
+    def turn(place: Place, means: Means) -> Entry:
+        if place == plan.order[0]:
+            return DONE
+        if place.name != last:
+            return Entry("failed") if waiting.wait(30) else DONE
+        waiting.set()
+        with pytest.raises(PutOffError, match="too many nodes failed"):
+            means.calm(place.name, 60)
+        return told_nothing(place, means)
+
+    file = access.inventory.with_name("record.jsonl")
+    head = Head(releases={"k": "r"}, plan=plan, limits=Limits(parallel=8))
+    run = Run(action="update", record=str(file), json=True)
+    with pytest.raises(Exit):
+        roll_out(head, (), access, run, Turns(turn=turn, take_up=lambda *_: DONE))
+    assert read_record(file).entries[last].state == "cancelled"

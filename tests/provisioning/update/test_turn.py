@@ -11,7 +11,7 @@ from services.idle_time import IdleTime
 from node.install.machine import Outcome, Standing
 from provisioning.update import turn as turns
 from provisioning.update.bundles import Choice
-from provisioning.update.errors import NodeError, PlanError, UnreachableError
+from provisioning.update.errors import NodeError, PlanError, PutOffError, UnreachableError
 from provisioning.update.link import Session, Trial
 from provisioning.update.plan import Place
 from provisioning.update.rollout import Entry
@@ -39,6 +39,7 @@ class Answers:
         self.refuses = send
         self.confirmed: list[str] = []
         self.left: list[str] = []
+        self.discarded: list[str] = []
         self.back = Outcome(status="rolled-back", confirmed=OLD, changed=True)
 
     def status(self) -> Standing:
@@ -48,6 +49,9 @@ class Answers:
         if self.refuses:
             raise self.refuses
         return str(bundle)
+
+    def discard(self, bundle: str) -> None:
+        self.discarded.append(bundle)
 
     def install(self, bundle: str, release: str, trial: Trial) -> Outcome:
         del bundle, trial
@@ -238,3 +242,15 @@ def test_an_address_has_one_place(url: str) -> None:
         check_url(url)
     address = turns.address_of(Path("/b/a (1).bundle"), check_url("https://h/{file}"))
     assert address == "https://h/a%20%281%29.bundle"
+
+
+@pytest.mark.parametrize("url", ["", "https://hub/{file}"])
+def test_what_was_sent_to_a_node_that_is_put_off_is_taken_away(url: str) -> None:
+    def put_off(*_: str) -> None:
+        raise PutOffError("put off before it was told anything: too many nodes failed")
+
+    node = Answers(WELL)
+    orders = turns.Orders(catalog=Shelf(), telling=put_off, url=url)  # type: ignore[arg-type]
+    entry = update_node(PLACE, node.connect, orders)
+    assert (entry.state, "too many" in entry.message) == ("pending", True)
+    assert node.discarded == ([] if url else ["new.bundle"])

@@ -7,8 +7,10 @@ tests/images and tests/provisioning/image/test_update_boots.py.
 import datetime as dt
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from services.node_fleet import LIGHT, NodeFleet, fleet_missing
@@ -48,6 +50,11 @@ sleep 60
 SLOT_BOOT = """#!/bin/sh
 [ -e /var/lib/simpul/trial ] || exit 1
 [ -n "$(find /proc/1 -maxdepth 0 -newermt '-4 seconds')" ] || { rm /var/lib/simpul/trial; exit 1; }
+"""
+# What RAUC says it does: it installs for as long as it is asked twice.
+BUSCTL = """#!/bin/sh
+echo . >> /var/lib/simpul/asked
+[ "$(wc -l < /var/lib/simpul/asked)" -gt 2 ] && echo 's "idle"' || echo 's "installing"'
 """
 # os-release as a program would see it: its version is the one that runs.
 SYSTEM = 'IMAGE_VERSION="$(cat /var/lib/simpul/version)"\n'
@@ -221,3 +228,26 @@ def test_the_version_is_read_from_the_bundle(bundle: Path, tmp_path: Path) -> No
             read_os_bundle(tmp_path / name)
     with pytest.raises(PlanError, match="No such file"):
         read_os_bundle(tmp_path / "nothing")
+
+
+def test_what_a_node_still_installs_is_not_written_over(
+    fleet: NodeFleet, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The laptop died while RAUC was at work, which goes on alone."""
+    node = fleet.nodes["n0"].folder
+    (node / "bin/busctl").write_text(BUSCTL)
+    (node / "bin/busctl").chmod(0o755)
+    (node / SENT).write_bytes(b"what RAUC reads")
+    read: list[bytes] = []
+
+    def put_off(_: str) -> str:
+        raise PutOffError("far enough")
+
+    def looked(*_: object) -> None:
+        read.append((node / SENT).read_bytes())
+
+    clock = SimpleNamespace(sleep=looked, monotonic=time.monotonic)
+    monkeypatch.setattr("provisioning.update.os_turn.time", clock)
+    orders = OsOrders(bundle=read_os_bundle(bundle), quiet=put_off)
+    assert update_system("n0", fleet.ways()["n0"], orders).state == "pending"
+    assert read == [b"what RAUC reads"] * 2
