@@ -13,6 +13,7 @@ from node.health.machine import Machine
 from node.health.source import HealthSource
 from node.settings import NodeSettings
 from node.source import Source
+from node.uplink.client_id import client_id_of
 
 
 def run_agent(settings: NodeSettings, config: Path, stop: threading.Event) -> None:
@@ -25,7 +26,9 @@ def run_agent(settings: NodeSettings, config: Path, stop: threading.Event) -> No
     clock = SystemClock()
     agent = Agent(
         settings,
-        make_link=lambda: PahoLink(settings.uplink, client_id=settings.node.name),
+        make_link=lambda: PahoLink(
+            settings.uplink, client_id=client_id_of(settings.node.name, settings.uplink)
+        ),
         clock=clock,
     )
     sources, snapshot = _sources(settings, config, agent, clock)

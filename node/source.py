@@ -1,7 +1,7 @@
-"""The two ports every source meets: what it is (Source), and whom it tells (Sink)."""
+"""The ports every source meets: what it is (Source, SlowStarter), and whom it tells (Sink)."""
 
 import threading
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -34,3 +34,12 @@ class Source(Protocol):
 
         Any exception means the source failed: it is reported and run again after a back-off.
         """
+
+
+@runtime_checkable
+class SlowStarter(Protocol):
+    """A source that may run for long before it works; any other works as soon as it runs."""
+
+    @property
+    def works_since_mono(self) -> float | None:
+        """Monotonic time, in seconds, since when this run works; None while it does not yet."""

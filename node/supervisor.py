@@ -8,7 +8,7 @@ from functools import partial
 from node.backoff import Backoff
 from node.clock import Clock
 from node.messages import SimpulError, SourceFailed, SourceRecovered
-from node.source import Sink, Source
+from node.source import Sink, SlowStarter, Source
 
 _BACKOFF_MIN_SECONDS = 1.0
 _BACKOFF_MAX_SECONDS = 60.0
@@ -28,12 +28,14 @@ class Part:
         sink: Sink,
         clock: Clock,
         backoff: Backoff | None = None,
+        slow_starter: SlowStarter | None = None,
     ) -> None:
-        """Prepare; `start` starts the thread."""
+        """Prepare; `start` starts the thread. `slow_starter` tells when its work has begun."""
         self.name = name
         self._work = work
         self._sink = sink
         self._clock = clock
+        self._slow_starter = slow_starter
         self._backoff = backoff or Backoff(
             min_seconds=_BACKOFF_MIN_SECONDS, max_seconds=_BACKOFF_MAX_SECONDS
         )
@@ -58,13 +60,17 @@ class Part:
 
     @property
     def failing(self) -> bool:
-        """Tell whether the work failed and has not run long enough since to count as mended."""
+        """Tell whether the work failed and has not lasted long enough since to count as mended."""
         return self._failures_count > 0
 
     def note_recovery(self) -> None:
-        """Report that the part works again, once it has run long enough after a failure."""
-        ran_seconds = self._clock.mono() - self._started_mono
-        if self._failures_count and self._running and ran_seconds >= _RECOVERED_AFTER_SECONDS:
+        """Report that the part works again, once it has worked long enough after a failure."""
+        since_mono = (
+            self._slow_starter.works_since_mono if self._slow_starter else self._started_mono
+        )
+        if not self._failures_count or not self._running or since_mono is None:
+            return
+        if self._clock.mono() - since_mono >= _RECOVERED_AFTER_SECONDS:
             event = SourceRecovered(source=self.name, failures_count=self._failures_count)
             self._failures_count = 0
             self._backoff.reset()
@@ -112,5 +118,12 @@ class Part:
 def supervise(sources: Sequence[Source], sink: Sink, clock: Clock) -> list[Part]:
     """Return one part for each source, not started yet."""
     return [
-        Part(source.name, partial(source.run, sink), sink=sink, clock=clock) for source in sources
+        Part(
+            source.name,
+            partial(source.run, sink),
+            sink=sink,
+            clock=clock,
+            slow_starter=source if isinstance(source, SlowStarter) else None,
+        )
+        for source in sources
     ]

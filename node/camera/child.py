@@ -15,6 +15,7 @@ from node.errors import CameraError
 
 _READ_BYTES = 65_536
 _STOP_SECONDS = 1.2  # the process itself gives a hanging driver one second
+_KILLED_SECONDS = 5.0  # a busy machine takes a while to give the memory back
 _LAST_WORDS_SECONDS = 1.0
 
 
@@ -88,7 +89,10 @@ class CameraChild:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """Let the process end by itself, else kill it; give back every descriptor."""
+        """Let the process end by itself, else kill it; give back every descriptor.
+
+        Raises CameraError when the process cannot be ended.
+        """
         self._readable.close()
         self._stdin.close()
         self._stdout.close()  # a process that is busy writing must notice, too
@@ -96,8 +100,22 @@ class CameraChild:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
-            self._process.wait()
-        self._stderr.close()
+            self.require_end(timeout_seconds=_KILLED_SECONDS)
+        finally:
+            self._stderr.close()
+
+    def require_end(self, *, timeout_seconds: float = 0.0) -> None:
+        """Raise CameraError when the process, which was killed, is still there.
+
+        Even SIGKILL does not end a process that is in a system call which cannot be interrupted.
+        """
+        try:
+            self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired as error:
+            raise CameraError(
+                f"the camera process {self._process.pid} was killed and does not end: "
+                "its driver hangs, and only a restart of the whole node helps"
+            ) from error
 
     def _hear_stderr(self) -> None:
         with suppress(BlockingIOError):

@@ -44,7 +44,7 @@ class _Run:
 
 
 class CameraSource:
-    """Runs the camera process, measures it, and passes its stills on. A Source."""
+    """Runs the camera process, measures it, and passes its stills on. A SlowStarter."""
 
     name = "camera"
 
@@ -66,14 +66,22 @@ class CameraSource:
         )
         self._starts_count = 0
         self._slow_starts_count = 0
+        self._works_since_mono: float | None = None
         self._child: CameraChild | None = None
+        self._former: CameraChild | None = None
         self._child_lock = threading.Lock()
+
+    @property
+    def works_since_mono(self) -> float | None:
+        """Monotonic time, in seconds, of this run's first frame; None before."""
+        return self._works_since_mono
 
     def run(self, sink: Sink, stop: threading.Event) -> None:
         """Run one camera process until `stop`; return within two seconds.
 
         Raises CameraError, after a measurement that says so, when the process ends or delivers no
-        frame in time; it is killed then. To be called again after a back-off.
+        frame in time; it is killed then. To be called again after a back-off; none is started while
+        the former one cannot be ended.
         """
         self._starts_count += 1
         run = _Run(self._clock.mono())
@@ -87,6 +95,8 @@ class CameraSource:
         except CameraError:
             sink.measure("camera", self._measurement(run, running=False))
             raise
+        finally:
+            self._works_since_mono = None
 
     def snapshot(self) -> None:
         """Have a still sent with the next frame; may be called from any thread.
@@ -100,7 +110,9 @@ class CameraSource:
 
     @contextmanager
     def _running_child(self) -> Iterator[CameraChild]:
-        child = CameraChild(self._command)
+        if self._former is not None:
+            self._former.require_end()
+        child = self._former = CameraChild(self._command)
         try:
             with self._child_lock:
                 self._child = child
@@ -115,6 +127,8 @@ class CameraSource:
 
     def _take(self, record: Record, run: _Run, sink: Sink) -> None:
         if isinstance(record, Figures):
+            if run.figures is None:
+                self._works_since_mono = self._clock.mono()
             run.figures = record
             self._slow_starts_count = 0
             return

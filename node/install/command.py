@@ -22,6 +22,7 @@ from node.install.steps import at_hand, at_rest, confirm, install, resume, rollb
 from node.messages import SimpulError
 from node.settings_file import load_settings
 from node.stop import stop_on_signal
+from node.uplink.client_id import client_id_of
 
 _EXIT_FAILED = 1
 _EXIT_REFUSED = 3
@@ -100,7 +101,7 @@ def _follow(machine: Machine) -> int:
     Follower(
         name,
         uplink,
-        lambda: PahoLink(uplink, client_id=f"{name}-releases"),
+        lambda: PahoLink(uplink, client_id=client_id_of(f"{name}-releases", uplink)),
         machine.places.home,
     ).run(stop_on_signal())
     return 0

@@ -1,6 +1,7 @@
 """Holds the newest public still until it is sent: in memory only, so no picture lies on a card.
 
-A still is the first thing to be sacrificed: a newer one replaces it.
+A still is the first thing to be sacrificed: a newer one replaces it, and one that was on its way
+when the connection ended is not sent again.
 """
 
 import threading
@@ -26,14 +27,6 @@ class FrameSlot:
             if self._jpeg is not None:
                 self._replaced_count += 1
             self._jpeg = jpeg
-
-    def put_back(self, jpeg: bytes) -> None:
-        """Hold `jpeg` again after it could not be sent, unless a newer one came."""
-        with self._lock:
-            if self._jpeg is None:
-                self._jpeg = jpeg
-            else:
-                self._replaced_count += 1
 
     def take(self) -> bytes | None:
         """Return the newest still and forget it."""

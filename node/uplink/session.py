@@ -17,6 +17,9 @@ from node.uplink.voice import Voice
 
 _FAREWELL_SECONDS = 1.0
 _REPLIES_MAX = 64
+_FRAME_PATIENCE = 2.0
+"""How many times the acknowledgement timeout a still may take: all else waits behind it."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -32,7 +35,7 @@ class _Parcel:
 class _Flight(Struct, frozen=True):
     since_mono: float
     parcel: _Parcel | None = None
-    frame: bytes | None = None
+    is_frame: bool = False
 
 
 class Session:
@@ -58,6 +61,8 @@ class Session:
         self._flights: dict[int, _Flight] = {}
         self._lanes: dict[str, _Parcel] = {}
         self._replies: deque[bytes] = deque(maxlen=_REPLIES_MAX)
+        self._frame_landed_mono = float("-inf")
+        self._delivered = False
         self.acknowledged_count = 0
 
     def greet(self) -> None:
@@ -70,10 +75,7 @@ class Session:
         while len(self._flights) < self._settings.in_flight_max and self._send_next():
             pass
         self._take_in(timeout_seconds)
-        oldest = next(iter(self._flights.values()), None)
-        limit_seconds = self._settings.acknowledge_timeout_seconds
-        if oldest and self._clock.mono() - oldest.since_mono > limit_seconds:
-            raise UplinkError(f"the broker acknowledged nothing for {limit_seconds:g} s")
+        self._require_acknowledgements()
 
     def farewell(self) -> None:
         """Send what is fresh and the death, and wait a moment for their acknowledgement."""
@@ -84,11 +86,17 @@ class Session:
         while self._flights and (left_seconds := end_mono - self._clock.mono()) > 0:
             self._take_in(left_seconds)
 
-    def give_back(self) -> None:
-        """Return a still that did not arrive; the outbox keeps the rest itself."""
-        for flight in self._flights.values():
-            if flight.frame is not None:
-                self._frames.put_back(flight.frame)
+    def _require_acknowledgements(self) -> None:
+        oldest = next(iter(self._flights.values()), None)
+        if oldest is None:
+            return
+        limit_seconds = self._settings.acknowledge_timeout_seconds
+        if self._frame_flies():
+            limit_seconds *= _FRAME_PATIENCE
+        # What was sent behind a still could not arrive before it.
+        since_mono = max(oldest.since_mono, self._frame_landed_mono)
+        if self._clock.mono() - since_mono > limit_seconds:
+            raise UplinkError(f"the broker acknowledged nothing for {limit_seconds:g} s")
 
     def _send_next(self) -> bool:
         if self._replies:
@@ -123,20 +131,26 @@ class Session:
 
     def _send_frame(self) -> bool:
         # One still at a time: on a slow uplink the next one should be newer, not queued.
-        if any(flight.frame is not None for flight in self._flights.values()):
+        if self._frame_flies():
+            return False
+        # A still may be too much for this link: each connection must bring something else first.
+        if not self._delivered and self._outbox.figures().unsent_count:
             return False
         frame = self._frames.take()
         if frame is None:
             return False
         topic = topic_of(self._voice.node, "frame")
-        self._publish(Message(topic=topic, payload=frame, retain=True), frame=frame)
+        self._publish(Message(topic=topic, payload=frame, retain=True), is_frame=True)
         return True
 
+    def _frame_flies(self) -> bool:
+        return any(flight.is_frame for flight in self._flights.values())
+
     def _publish(
-        self, message: Message, *, parcel: _Parcel | None = None, frame: bytes | None = None
+        self, message: Message, *, parcel: _Parcel | None = None, is_frame: bool = False
     ) -> None:
         token = self._link.publish(message)
-        self._flights[token] = _Flight(self._clock.mono(), parcel, frame)
+        self._flights[token] = _Flight(self._clock.mono(), parcel, is_frame)
 
     def _take_in(self, timeout_seconds: float) -> None:
         for happening in self._link.turn(timeout_seconds):
@@ -151,11 +165,16 @@ class Session:
     def _landed(self, token: int) -> None:
         flight = self._flights.pop(token, None)
         self.acknowledged_count += 1
-        if flight is None or flight.parcel is None:
+        if flight is None:
+            return
+        if flight.is_frame:
+            self._frame_landed_mono = self._clock.mono()
+        if flight.parcel is None:
             return
         flight.parcel.open_count -= 1
         if flight.parcel.open_count == 0:
             self._outbox.acknowledge(flight.parcel.delivery)
+            self._delivered = True
 
     def _state(self, payload: bytes) -> Message:
         return Message(topic=topic_of(self._voice.node, "state"), payload=payload, retain=True)

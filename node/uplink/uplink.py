@@ -119,7 +119,6 @@ class Uplink:
             self._link = None
             self._quality = LinkQuality()
             self._outbox.detach()
-            session.give_back()
             link.abandon()
 
     def _rest(self, stop: threading.Event, seconds: float) -> None:

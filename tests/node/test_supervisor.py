@@ -1,16 +1,20 @@
 """One failing source is reported and restarted; the others go on; a stop is quick."""
 
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from msgspec import Struct
 from services.waiting import until
 
 from node.backoff import Backoff
+from node.camera.source import CameraSource
 from node.clock import FakeClock, SystemClock
 from node.errors import RadioError
 from node.messages import SourceFailed, SourceRecovered
+from node.settings import Camera
 from node.source import Sink
 from node.supervisor import Part, supervise
 
@@ -132,3 +136,44 @@ def test_a_recovery_is_told_once_it_has_lasted() -> None:
     assert ledger.events[2:] == [
         ("source-recovered", SourceRecovered(source="part", failures_count=2))
     ]
+
+
+# Ends at once the first time; then gives its first frame when a still is asked for.
+CAMERA = """
+import os, sys
+from node.camera.pipe import Figures, encode_record
+failed, again = sys.argv[1:]
+if not os.path.exists(failed):
+    open(failed, "w").close()
+    sys.exit(1)
+open(again, "w").close()
+sys.stdin.buffer.raw.read(1)
+figures = Figures(frames_count=1, frames_dropped_count=0, newest_mono=1e9,
+    width=64, height=48, simulated=True, masked_ratio=0.1)
+sys.stdout.buffer.write(encode_record(figures))
+sys.stdout.buffer.flush()
+sys.stdin.buffer.raw.read()
+"""
+
+
+def test_a_camera_recovers_with_its_frames_and_not_while_it_starts(tmp_path: Path) -> None:
+    ledger, clock, again = Ledger(), FakeClock(), tmp_path / "again"
+    command = [sys.executable, "-c", CAMERA, str(tmp_path / "failed"), str(again)]
+    source = CameraSource(Camera(adapter="rendered"), command, clock=clock, start_seconds=1000)
+    (part,) = supervise([source], ledger, clock)
+    part.start()
+    until(again.exists, "the second start")
+    clock.advance(600)
+    part.note_recovery()
+    assert part.failing, "it has not given a frame yet"
+    source.snapshot()
+    until(lambda: source.works_since_mono is not None, "the first frame")
+    part.note_recovery()
+    assert part.failing, "it has not lasted yet"
+    clock.advance(31)
+    part.note_recovery()
+    part.stop()
+    assert part.join(10)
+    assert not part.failing
+    assert [name for name, _ in ledger.events] == ["source-failed", "source-recovered"]
+    assert source.works_since_mono is None

@@ -5,7 +5,8 @@ import subprocess
 import sys
 import textwrap
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -173,6 +174,55 @@ def test_a_camera_that_hangs_is_killed(tmp_path: Path) -> None:
         assert "no new frame" in running.failure()
         assert running.sink.measured[-1].running is False
     assert not Path(f"/proc/{pid_file.read_text()}").exists()
+
+
+# Whom another process traces does not end for its parent before the tracer lets go (ptrace(2)).
+HOLD = """
+import ctypes, sys
+PTRACE_SEIZE = 0x4206
+refused = ctypes.CDLL(None).ptrace(PTRACE_SEIZE, int(sys.argv[1]), None, None)
+print("refused" if refused else "held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def held(pid: str) -> Iterator[None]:
+    """Keep a process from ending, within the `with` block, as a driver that hangs does."""
+    command = [sys.executable, "-c", HOLD, pid]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        yield
+
+
+def test_a_process_that_cannot_be_ended_is_told_and_none_is_started_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.camera.child._KILLED_SECONDS", 0.5)
+    pids = tmp_path / "pids"
+    pids.touch()
+    source = scripted(
+        f"""
+        import os, select
+        with open({str(pids)!r}, "a") as file:
+            print(os.getpid(), file=file)
+        while not select.select([sys.stdin], [], [], 0.1)[0]:
+            figures(1)
+        time.sleep(60)
+        """
+    )
+    with Running(source) as running:
+        until(lambda: bool(pids.read_text()), "the process")
+        with held(pids.read_text().strip()):
+            source.snapshot()
+            assert "only a restart of the whole node helps" in running.failure()
+            assert running.sink.measured[-1].running is False
+            with Running(source) as again:
+                assert "only a restart of the whole node helps" in again.failure()
+            assert len(pids.read_text().split()) == 1
+    with Running(source):
+        until(lambda: len(pids.read_text().split()) == 2, "the next process")
 
 
 def test_a_camera_without_a_first_frame_is_killed() -> None:

@@ -175,6 +175,24 @@ def test_only_the_newest_still_is_sent_after_an_outage(rig: Rig) -> None:
     assert rig.frames.replaced_count == 1
 
 
+def test_a_still_that_was_under_way_when_the_connection_ended_is_not_sent_again(rig: Rig) -> None:
+    rig.broker.mute = True
+    rig.frames.put(b"lost")
+    rig.thread.start()
+    eventually(lambda: rig.frames._jpeg is None)
+    rig.broker.refusal = "not now"
+    rig.broker.down()
+    rig.broker.mute = False
+    rig.broker.refusal = ""
+    eventually(lambda: b"birth" in rig.states())
+    rig.measure(1)
+    eventually(lambda: rig.seqs() == [1])
+    rig.frames.put(b"next")
+    rig.uplink.wake()
+    eventually(lambda: rig.of(f"simpul/1/{NODE}/frame"))
+    assert [m.payload for m in rig.of(f"simpul/1/{NODE}/frame")] == [b"next"]
+
+
 def test_a_command_gets_its_reply(rig: Rig) -> None:
     rig.thread.start()
     eventually(rig.states)
