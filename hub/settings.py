@@ -24,7 +24,8 @@ class Broker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str,
         Meta(
             pattern="^[A-Za-z0-9_-]{1,64}$",
-            description="Name of the session that the broker keeps; one for each collector.",
+            description="Name of the session that the broker keeps, one for each collector; with a "
+            "password, digits made from it follow, so that nobody can guess the whole.",
         ),
     ] = "simpul-hub"
     ca_file: Annotated[
@@ -65,6 +66,15 @@ class DatabaseAt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batch_max: Annotated[
         int, Meta(ge=1, le=5000, description="Most messages stored in one transaction.")
     ] = 500
+    keep_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=36_500,
+            description="Measurements are deleted this long after they came; 0: never. Give more "
+            "than nodes keep their own.",
+        ),
+    ] = 400
     backoff_min_seconds: Annotated[
         float, Meta(gt=0, le=60, description="First pause while the database is down.")
     ] = 0.2
@@ -99,6 +109,15 @@ class Public(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stale_seconds: Annotated[
         float, Meta(ge=1, le=86_400, description="Age at which a still is no longer shown as now.")
     ] = 60.0
+    silent_seconds: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="A node that was silent for longer is offline, whatever it said last; give "
+            "more than the longest measure_interval_seconds of a node.",
+        ),
+    ] = 900.0
     hotspot_users_min: Annotated[
         int,
         Meta(ge=1, le=1000, description="Below this number of users only 'fewer than' is said."),

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from datetime import UTC, datetime
 
 from hub.collector.gaps import BootKey, GapWatch
 from hub.collector.link import Link
@@ -13,7 +14,8 @@ from node.messages import Replay, encode_command, topic_of
 
 _log = logging.getLogger(__name__)
 _INTERVAL_SECONDS = 0.5
-_BOOTS_MAX = 50
+_ASKED_MAX = 50
+_LOOKED_AT_MAX = 2000
 
 
 class Asking:
@@ -32,10 +34,10 @@ class Asking:
         if now < self._next or not self._link.connected:
             return
         self._next = now + _INTERVAL_SECONDS
-        self._watch.online(self._fleet.online(), now)
+        online = self._fleet.online(datetime.now(UTC))
         try:
-            self._watch.saw(incomplete_boots(self._database), now)
-            for key in self._watch.due(now)[:_BOOTS_MAX]:
+            self._watch.saw(incomplete_boots(self._database, online, count_max=_LOOKED_AT_MAX), now)
+            for key in self._watch.due(now)[:_ASKED_MAX]:
                 self._ask(key, now)
         except StoreUnavailableError as error:
             _log.debug("no look at the holes: %s", error)  # the next batch says it aloud

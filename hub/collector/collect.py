@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hub.collector.asking import Asking
 from hub.collector.complaints import Complaints
+from hub.collector.forgetting import Forgetting
 from hub.collector.inbox import Delivery, Inbox
 from hub.collector.intake import Ignored, Item, Measurement, read_message
 from hub.collector.link import Link
@@ -76,6 +77,7 @@ class _Collector:
         self._page = PublicPage(self._fleet, PublicDirectory(Path(settings.public.directory)))
         self._patience = Patience(settings.database, stop, meanwhile=self._refresh)
         self._asking = Asking(database, link, self._fleet, settings.gaps)
+        self._forgetting = Forgetting(database, keep_days=settings.database.keep_days)
         self._complaints = Complaints()
 
     def run(self, network: threading.Thread) -> None:
@@ -88,6 +90,7 @@ class _Collector:
             if batch:
                 self._handle(batch)
             self._asking.tick(time.monotonic())
+            self._forgetting.tick(time.monotonic())
             self._refresh()
 
     def _handle(self, batch: list[Delivery]) -> None:

@@ -21,6 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from hub.collector.address import BrokerAddress
+from hub.collector.session_name import session_name
 from hub.errors import BrokerError
 from hub.settings import Broker
 
@@ -53,7 +54,7 @@ class Connection:
         self.subscribed = False
         self._client = paho.Client(
             callback_api_version=CallbackAPIVersion.VERSION2,
-            client_id=settings.client_id,
+            client_id=session_name(settings.client_id, password=password),
             clean_session=False,
             protocol=MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,

@@ -1,6 +1,6 @@
 """Decides when to ask which node for what is missing; pure: time and facts are arguments."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,19 +22,19 @@ class _Gap:
 
 
 class GapWatch:
-    """Remembers which boots have holes and when each was asked for last.
+    """Remembers which boots of nodes online have holes and when each was asked for last.
 
     A new gap is given time to fill by itself, for a node sends its backlog unasked. After an ask
     the pause doubles. As long as a gap shrinks, the answer is on its way and nobody asks again.
+    The gaps of a node that went away are forgotten, so it is asked soon when it is back.
     """
 
     def __init__(self, settings: Gaps) -> None:
         self._settings = settings
         self._gaps: dict[BootKey, _Gap] = {}
-        self._online: frozenset[str] = frozenset()
 
     def saw(self, missing: Mapping[tuple[str, str], int], now: float) -> None:
-        """Take how many measurements each incomplete boot lacks; others are complete.
+        """Take how many measurements each incomplete boot lacks; all others are forgotten.
 
         `now` is monotonic, in seconds, here and below.
         """
@@ -52,22 +52,9 @@ class GapWatch:
                 gap.next_ask = max(gap.next_ask, now + self._settings.grace_seconds)
             gap.missing = amount
 
-    def online(self, nodes: Collection[str], now: float) -> None:
-        """Take which nodes are online; one that came back is asked soon, not after a long pause."""
-        fresh = frozenset(nodes) - self._online
-        self._online = frozenset(nodes)
-        for key, gap in self._gaps.items():
-            if key.node in fresh:
-                gap.interval = self._settings.interval_min_seconds
-                gap.next_ask = now + self._settings.grace_seconds
-
     def due(self, now: float) -> list[BootKey]:
-        """Return the boots to ask for now, of nodes online; the longest overdue first."""
-        due = [
-            (gap.next_ask, key)
-            for key, gap in self._gaps.items()
-            if gap.next_ask <= now and key.node in self._online
-        ]
+        """Return the boots to ask for now; the longest overdue first."""
+        due = [(gap.next_ask, key) for key, gap in self._gaps.items() if gap.next_ask <= now]
         return [key for _, key in sorted(due)]
 
     def asked(self, key: BootKey, now: float) -> None:

@@ -10,6 +10,7 @@ from hub.errors import StoreRefusedError
 from hub.store import Arrival, Database, note_gone, note_ledger, store
 
 _log = logging.getLogger(__name__)
+_LEDGERS_MAX = 200
 
 
 def persist(
@@ -20,15 +21,13 @@ def persist(
     Raises StoppedError when told to stop before the database took it.
     """
     stored = _store(database, patience, arrivals)
-    ledgers = [
-        (item.envelope.node, ledger)
+    # A node says all of it again in every birth, so its last one is enough.
+    births = {
+        item.envelope.node: item
         for item in items
-        if isinstance(item, StateChange)
-        for ledger in item.state.ledgers
-    ]
-    if ledgers:
-        now = datetime.now(UTC)
-        patience.until_done(lambda: note_ledger(database, ledgers, at=now))
+        if isinstance(item, StateChange) and item.state.ledgers
+    }
+    _note_ledgers(database, patience, list(births.values()))
     for item in items:
         if isinstance(item, Answer) and item.reply.ok and item.reply.gone:
             _note_gone(database, patience, item)
@@ -52,7 +51,29 @@ def _store(database: Database, patience: Patience, arrivals: Sequence[Arrival]) 
     )
 
 
+def _note_ledgers(database: Database, patience: Patience, births: Sequence[StateChange]) -> None:
+    # The newest runs stand last; older ones come up when the node has let go of newer ones.
+    ledgers = [
+        (birth.envelope.node, ledger)
+        for birth in births
+        for ledger in birth.state.ledgers[-_LEDGERS_MAX:]
+    ]
+    now = datetime.now(UTC)
+    try:
+        patience.until_done(lambda: note_ledger(database, ledgers, at=now))
+    except StoreRefusedError as error:
+        if len(births) == 1:
+            _log.error("given up: ledgers of %s: %s", births[0].envelope.node, error)
+            return
+        for birth in births:
+            _note_ledgers(database, patience, [birth])
+
+
 def _note_gone(database: Database, patience: Patience, answer: Answer) -> None:
     reply = answer.reply
-    patience.until_done(lambda: note_gone(database, answer.node, reply.boot, reply.gone))
+    try:
+        patience.until_done(lambda: note_gone(database, answer.node, reply.boot, reply.gone))
+    except StoreRefusedError as error:
+        _log.error("given up: what %s no longer holds: %s", answer.node, error)
+        return
     _log.info("%s no longer holds %d ranges of boot %s", answer.node, len(reply.gone), reply.boot)

@@ -21,7 +21,7 @@ def show(fleet: Fleet, page: PublicPage, item: Item, delivery: Delivery) -> None
             if envelope.kind == "wifi":
                 fleet.wifi(envelope, decode_data(envelope, Wifi), received_at=received_at)
         case StateChange(envelope, state):
-            fleet.state(envelope, state, received_at=received_at)
+            fleet.state(envelope, state, received_at=received_at, retained=delivery.retained)
         case Still(info, jpeg):
             if fleet.still(info, jpeg, received_at=received_at, retained=delivery.retained):
                 page.still(info.node, jpeg)

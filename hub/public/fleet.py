@@ -20,13 +20,17 @@ class Fleet:
         self._settings = settings
         self._places: dict[str, Place] = {}
 
-    def state(self, envelope: Envelope, state: State, *, received_at: datetime) -> None:
+    def state(
+        self, envelope: Envelope, state: State, *, received_at: datetime, retained: bool
+    ) -> None:
         """Take a birth or a death."""
         place = self._place(envelope.node)
         known = place.state
         late_will = not state.online and known is not None and known.online
         if late_will and place.state_boot != envelope.boot:
             return  # the death of a former run, noticed after the birth of this one
+        if not retained or place.spoke_at is None:
+            place.spoke_at = received_at
         if known is not None and not state.online and not state.title:
             state = structs.replace(known, online=False)  # a bare will says nothing but death
         place.state = state
@@ -34,9 +38,11 @@ class Fleet:
         place.state_at = received_at
 
     def heard(self, envelope: Envelope, *, received_at: datetime) -> None:
-        """Take a measurement as a sign of life, unless it was sent late."""
+        """Take a measurement as a sign of life; after a death, only one that was not sent late."""
+        place = self._place(envelope.node)
+        place.spoke_at = received_at
         if not envelope.historical:
-            self._place(envelope.node).heard(envelope, received_at)
+            place.heard(envelope, received_at)
 
     def wifi(self, envelope: Envelope, wifi: Wifi, *, received_at: datetime) -> None:
         """Take a hotspot measurement, unless it was sent late or a newer one is there."""
@@ -51,6 +57,8 @@ class Fleet:
     def still(self, info: StillInfo, jpeg: bytes, *, received_at: datetime, retained: bool) -> bool:
         """Take a still; return False when a newer one is there already."""
         place = self._place(info.node)
+        if not retained:
+            place.spoke_at = received_at
         if not place.takes(info):
             return False
         version = hashlib.sha256(jpeg).hexdigest()[:_VERSION_DIGITS]
@@ -74,9 +82,11 @@ class Fleet:
         """Return the names of the nodes that were heard of."""
         return frozenset(self._places)
 
-    def online(self) -> frozenset[str]:
-        """Return the names of the nodes that are there."""
-        return frozenset(node for node, place in self._places.items() if place.online)
+    def online(self, now: datetime) -> frozenset[str]:
+        """Return the names of the nodes that are there at `now`."""
+        return frozenset(
+            node for node, place in self._places.items() if place.online(now, self._settings)
+        )
 
     def file(self, now: datetime) -> CamerasFile:
         """Return the content of cameras.json at `now`."""

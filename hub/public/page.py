@@ -12,6 +12,8 @@ from hub.public.fleet import Fleet
 _log = logging.getLogger(__name__)
 _INTERVAL_SECONDS = 1.0
 _SETTLE_SECONDS = 2.0
+_RENEW_SECONDS = 30.0
+"""Well below the minute that readers count on, for the database may hold up a refresh."""
 _PENDING_STILLS_MAX = 64
 
 
@@ -23,6 +25,7 @@ class PublicPage:
         self._directory = directory
         self._stills: dict[str, bytes | None] = {}
         self._written: object = None
+        self._renew_at = 0.0
         self._next: float = 0.0
         # The page of a former run stays until the broker has told of most nodes again.
         self._settled_at: float | None = None if directory.has_cameras() else 0.0
@@ -65,9 +68,11 @@ class PublicPage:
         if self._settled_at is None or now < self._settled_at:
             return
         content = self._fleet.file(datetime.now(UTC))
-        if content.cameras != self._written:
+        # Written anew when nothing changed, too: generated_at tells that the collector lives.
+        if content.cameras != self._written or now >= self._renew_at:
             self._directory.write_cameras(msgspec.json.encode(content))
             self._written = content.cameras
+            self._renew_at = now + _RENEW_SECONDS
         if not self._swept and self._settled_at > 0:
             for node in self._directory.stills() - self._fleet.nodes():
                 self._directory.remove_still(node)

@@ -20,6 +20,8 @@ class Place:
     state_at: datetime | None = None
     live_at: datetime | None = None
     """When the newest measurement came that was not sent late."""
+    spoke_at: datetime | None = None
+    """When anything came, late or not; what is retained was said at some time before."""
     anchor_boot: str = ""
     anchor: datetime | None = None
     """Wall time of the hub at which the node's monotonic clock was zero, for anchor_boot."""
@@ -31,10 +33,14 @@ class Place:
     wifi_from: Envelope | None = None
     wifi_received_at: datetime | None = None
 
-    @property
-    def online(self) -> bool:
-        """Whether the node is there: by its birth, or because it speaks after its death."""
-        if self.state is None or self.state_at is None:
+    def online(self, now: datetime, settings: Public) -> bool:
+        """Whether the node is there: by its birth, or because it speaks after its death.
+
+        A broker that crashed brings births back, but not the wills of those who died since.
+        """
+        if self.state is None or self.state_at is None or self.spoke_at is None:
+            return False
+        if (now - self.spoke_at).total_seconds() > settings.silent_seconds:
             return False
         if self.state.online:
             return True
@@ -70,16 +76,17 @@ class Place:
         updated_at = self._still_taken_at()
         old = updated_at is None or (now - updated_at).total_seconds() > settings.stale_seconds
         camera = state.camera or self.still is not None
+        online = self.online(now, settings)
         return CameraView(
             id=self.node,
             name=state.title or self.node,
             site=state.site,
-            state=("offline" if not self.online else "stale" if camera and old else "online"),
+            state=("offline" if not online else "stale" if camera and old else "online"),
             camera=camera,
             updated_at=updated_at,
             still=f"stills/{self.node}.jpg?v={self.still_version}" if self.still else None,
             simulated=self.still.simulated if self.still else state.simulated,
-            hotspot=self._hotspot(now, settings, state),
+            hotspot=self._hotspot(now, settings, state, online=online),
         )
 
     def _still_taken_at(self) -> datetime | None:
@@ -93,7 +100,9 @@ class Place:
             received_at=self.still_received_at,
         )
 
-    def _hotspot(self, now: datetime, settings: Public, state: State) -> HotspotView | None:
+    def _hotspot(
+        self, now: datetime, settings: Public, state: State, *, online: bool
+    ) -> HotspotView | None:
         if not state.hotspot and self.wifi is None:
             return None
         unknown = HotspotView(users=None, fewer_than=None, simulated=state.simulated)
@@ -107,7 +116,7 @@ class Place:
             received_at=self.wifi_received_at,
         )
         old = taken_at is None or (now - taken_at).total_seconds() > settings.hotspot_stale_seconds
-        if old or not self.online or not self.wifi.up:
+        if old or not online or not self.wifi.up:
             return HotspotView(users=None, fewer_than=None, simulated=self.wifi.simulated)
         few = self.wifi.stations_count < settings.hotspot_users_min
         return HotspotView(

@@ -1,5 +1,7 @@
 """Finds which measurements are missing; the database is only searched where some are."""
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
 from hub.store.database import Database
@@ -8,16 +10,25 @@ from hub.store.ranges import Hole, Range, without
 from hub.store.schema import INCOMPLETE, boot, measurement
 
 
-def incomplete_boots(database: Database) -> dict[tuple[str, str], int]:
+def incomplete_boots(
+    database: Database, nodes: Collection[str], *, count_max: int
+) -> dict[tuple[str, str], int]:
     """Return (node, boot) -> how many measurements are missing, for boots where some are.
 
-    Read from a partial index: costs nothing while nothing is missing. Raises
-    StoreUnavailableError.
+    Only boots of `nodes`, and no more than `count_max` of them: then as many of each node, so
+    that one with very many hides nobody else's. Read from a partial index: costs nothing while
+    nothing is missing. Raises StoreUnavailableError.
     """
     missing = boot.c.highest - boot.c.stored_count - boot.c.gone_count
+    turn = sa.func.row_number().over(partition_by=boot.c.node, order_by=boot.c.boot)
+    query = (
+        sa.select(boot.c.node, boot.c.boot, missing)
+        .where(INCOMPLETE, boot.c.node.in_(sorted(nodes)))
+        .order_by(turn, boot.c.node)
+        .limit(count_max)
+    )
     with database.transaction() as connection:
-        rows = connection.execute(sa.select(boot.c.node, boot.c.boot, missing).where(INCOMPLETE))
-        return {(node, run): amount for node, run, amount in rows}
+        return {(node, run): amount for node, run, amount in connection.execute(query)}
 
 
 def holes(database: Database, node: str, *, boot_id: str | None = None) -> list[Hole]:

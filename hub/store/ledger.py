@@ -22,7 +22,7 @@ def note_ledger(
 
     `ledgers` are pairs of a node's name and one of its runs.
 
-    Raises StoreUnavailableError.
+    Raises StoreUnavailableError or StoreRefusedError; then none is noted.
     """
     highest: dict[tuple[str, str], int] = {}
     for node, ledger in ledgers:
@@ -38,7 +38,7 @@ def note_gone(database: Database, node: str, boot_id: str, ranges: Iterable[Seqs
     """Note that `node` no longer holds `ranges` of a boot, so that nobody asks again.
 
     Only numbers that are really missing are noted; noting them again changes nothing. Raises
-    StoreUnavailableError.
+    StoreUnavailableError or StoreRefusedError.
     """
     claimed = [(seqs.first, seqs.last) for seqs in ranges]
     if not claimed:

@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from services.waiting import until
 
 from hub.collector import collect
 from hub.settings import Broker, DatabaseAt, Gaps, HubSettings, Public
-from hub.store import Database, incomplete_boots
+from hub.store import Arrival, Database, incomplete_boots, store
 from hub.store.schema import measurement
+from node.messages import encode
 
 
 @pytest.fixture
@@ -54,9 +56,20 @@ def collector(
     assert not thread.is_alive()
 
 
+@pytest.fixture
+def aged(database: Database) -> None:
+    """Have a measurement in the database that is older than it is to be kept."""
+    envelope = Talker("mqtt://127.0.0.1:1", "pasar-horas").envelope("wifi", {}, 1)
+    store(database, [Arrival(envelope, datetime.now(UTC) - timedelta(days=401))])
+
+
 def stored(database: Database) -> list[int]:
     with database.transaction() as connection:
         return list(connection.scalars(sa.select(measurement.c.seq).order_by(measurement.c.seq)))
+
+
+def lacking(database: Database) -> dict[tuple[str, str], int]:
+    return incomplete_boots(database, ["pasar-horas"], count_max=10)
 
 
 def cameras(public: Path) -> dict[str, dict[str, object]]:
@@ -76,7 +89,7 @@ def test_holes_are_asked_for_and_losses_are_noted(mosquitto: Mosquitto, database
         node.birth()
         expected = sorted(node.outbox)
         until(lambda: stored(database) == expected, "every measurement that still exists")
-        until(lambda: not incomplete_boots(database), "the losses to be noted")
+        until(lambda: not lacking(database), "the losses to be noted")
 
 
 @pytest.mark.usefixtures("collector")
@@ -94,6 +107,26 @@ def test_garbage_is_survived_and_what_follows_is_kept(
     refused = [record for record in caplog.records if "refused" in record.getMessage()]
     assert 1 <= len(refused) <= 3
     assert "rahasia" not in caplog.text
+
+
+@pytest.mark.usefixtures("collector")
+def test_runs_that_no_database_takes_are_survived(
+    mosquitto: Mosquitto, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = {"boot": "0123456789abcdef\n", "last_seq": 5}
+    answer = {"id": "1", "ok": True, "boot": "a\0b", "gone": [{"first": 1, "last": 2}]}
+    with Talker(mosquitto.url, "pasar-horas") as node, caplog.at_level(logging.WARNING):
+        birth = node.envelope("state", {"online": True, "ledgers": [ledger]}, 0)
+        node.publish("state", encode(birth))
+        node.publish("reply", encode(node.envelope("reply", answer, 0)))
+        node.measure()
+        until(lambda: stored(database) == [1], "the measurement behind the bad runs")
+    assert caplog.text.count("a boot is not 16 hexadecimal digits") == 2
+
+
+@pytest.mark.usefixtures("aged", "collector")
+def test_what_is_too_old_is_deleted(database: Database) -> None:
+    until(lambda: not stored(database), "the old measurement to go")
 
 
 @pytest.mark.usefixtures("collector")

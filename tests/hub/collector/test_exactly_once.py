@@ -52,7 +52,7 @@ def assert_all_there(database: Database, nodes: list[Talker]) -> None:
     total = sum(expected.values())
     until(lambda: counts(database)[0] >= total, f"{total} measurements", seconds=100)
     assert counts(database) == (total, total)
-    assert not incomplete_boots(database)
+    assert not incomplete_boots(database, [*expected], count_max=10)
     assert all(holes(database, node.name) == [] for node in nodes)
 
 

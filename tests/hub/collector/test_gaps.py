@@ -14,7 +14,6 @@ KEY = BootKey("pasar-horas", "00000000000000aa")
 
 def a_watch(missing: int = 3) -> GapWatch:
     watch = GapWatch(SETTINGS)
-    watch.online({KEY.node}, 0.0)
     watch.saw({KEY: missing}, 0.0)
     return watch
 
@@ -54,9 +53,11 @@ def test_while_a_gap_shrinks_nobody_asks() -> None:
 
 def test_a_node_that_is_away_is_asked_when_it_is_back() -> None:
     watch = a_watch()
-    watch.online(set(), 1.0)
+    for now in (2.0, 7.0, 17.0):
+        watch.asked(KEY, now)  # the pauses have become long
+    watch.saw({}, 20.0)
     assert watch.due(1000.0) == []
-    watch.online({KEY.node}, 1000.0)
+    watch.saw({KEY: 3}, 1000.0)
     assert watch.due(1001.0) == []
     assert watch.due(1002.0) == [KEY]
 
@@ -72,10 +73,10 @@ def test_never_asks_too_soon_too_often_or_of_the_absent(
     now, seen_at, asked_at = 0.0, None, None
     for pause, online, missing in walk:
         now += pause
-        watch.online({KEY.node} if online else set(), now)
-        watch.saw({KEY: missing} if missing else {}, now)
-        seen_at = (now if seen_at is None else seen_at) if missing else None
-        asked_at = asked_at if missing else None
+        seen = online and missing
+        watch.saw({KEY: missing} if seen else {}, now)
+        seen_at = (now if seen_at is None else seen_at) if seen else None
+        asked_at = asked_at if seen else None
         if watch.due(now) != [KEY]:
             continue
         assert online
@@ -94,10 +95,8 @@ def test_a_hole_that_stays_is_always_asked_for_in_the_end(
     watch, now = GapWatch(SETTINGS), 0.0
     for pause, online, missing in walk:
         now += pause
-        watch.online({KEY.node} if online else set(), now)
-        watch.saw({KEY: missing} if missing else {}, now)
+        watch.saw({KEY: missing} if online and missing else {}, now)
         for key in watch.due(now):
             watch.asked(key, now)
-    watch.online({KEY.node}, now)
     watch.saw({KEY: 9}, now)
     assert watch.due(now + SETTINGS.interval_max_seconds) == [KEY]

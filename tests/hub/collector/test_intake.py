@@ -74,6 +74,24 @@ BAD = {
             f'"{TALKER.boot}"'.encode(), f'"{TALKER.boot}\\n"'.encode()
         ),
     ),
+    "line end in a ledger's boot": (
+        "state",
+        encode(
+            TALKER.envelope(
+                "state",
+                {"online": True, "ledgers": [{"boot": f"{TALKER.boot}\n", "last_seq": 1}]},
+                0,
+            )
+        ),
+    ),
+    "zero in a reply's boot": (
+        "reply",
+        encode(TALKER.envelope("reply", {"id": "1", "ok": True, "boot": "a\0b"}, 0)),
+    ),
+    "line end in a reply's boot": (
+        "reply",
+        encode(TALKER.envelope("reply", {"id": "1", "ok": True, "boot": f"{TALKER.boot}\n"}, 0)),
+    ),
     "oversized": ("wifi", b" " * (PAYLOAD_BYTES_MAX + 1)),
     "state that is none": ("state", encode(TALKER.envelope("state", {"x": 1}, 0))),
     "still of another": ("frame", a_still("adam-malik")),

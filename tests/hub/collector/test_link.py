@@ -1,25 +1,30 @@
 """The way to the broker: TLS with client certificates, several brokers, refusals."""
 
 import logging
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from services.mosquitto import Mosquitto
 from services.ports import free_port
 from services.talker import Talker
+from services.waiting import until
 
 from hub.collector.inbox import Delivery, Inbox
 from hub.collector.link import Link
+from hub.collector.session_name import session_name
 from hub.settings import Broker
 
 
 @contextmanager
-def running(settings: Broker, inbox: Inbox) -> Iterator[Link]:
-    link = Link(settings, inbox)
+def running(settings: Broker, inbox: Inbox, *, password: str = "") -> Iterator[Link]:
+    link = Link(settings, inbox, password=password)
     thread = threading.Thread(target=link.run)
     thread.start()
     try:
@@ -69,6 +74,37 @@ def test_what_is_not_acknowledged_comes_again(mosquitto: Mosquitto) -> None:
             again = {each.payload for each in take_until(second, lost.payload)}
         assert lost.payload in again
         assert kept.payload not in again
+
+
+def test_nobody_can_guess_the_session_that_waits_for_the_collector(mosquitto: Mosquitto) -> None:
+    own = settings(mosquitto.url, username="simpul-hub")
+    with Talker(mosquitto.url, "pasar-horas") as node:
+        with running(own, Inbox(), password="rahasia") as link:  # noqa: S106 - nobody's
+            until(lambda: link.connected, "the session to be there")
+        take_session(mosquitto.port, own.client_id)
+        seq = node.measure()
+        inbox = Inbox()
+        with running(own, inbox, password="rahasia"):  # noqa: S106 - nobody's
+            take_until(inbox, node.outbox[seq])
+
+
+def test_without_a_password_the_session_has_the_plain_name() -> None:
+    assert session_name("simpul-hub", password="") == "simpul-hub"
+    names = {session_name("simpul-hub", password=password) for password in ("a", "b")}
+    assert len(names) == 2
+    assert all(re.fullmatch("simpul-hub-[0-9a-f]{16}", name) for name in names)
+
+
+def take_session(port: int, name: str) -> None:
+    """Connect as `name`, which ends whatever session of that name there is."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=True)
+    there = threading.Event()
+    client.on_connect = lambda *_: there.set()
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    assert there.wait(10)
+    client.disconnect()
+    client.loop_stop()
 
 
 def take_until(inbox: Inbox, payload: bytes) -> list[Delivery]:

@@ -37,7 +37,7 @@ def born(**state: object) -> Fleet:
     fleet = Fleet(Public())
     known: dict[str, object] = {"title": "Pasar Horas", "camera": True, "hotspot": True}
     birth = State(online=True, **{**known, **state})  # type: ignore[arg-type]
-    fleet.state(envelope(), birth, received_at=NOW)
+    fleet.state(envelope(), birth, received_at=NOW, retained=False)
     return fleet
 
 
@@ -58,34 +58,57 @@ def test_a_fresh_still_is_online_and_an_old_one_stale() -> None:
 def test_a_death_is_offline_until_the_next_birth() -> None:
     fleet = born()
     fleet.still(info(), b"jpeg", received_at=NOW, retained=False)
-    fleet.state(envelope(), State(online=False), received_at=later(1))
+    fleet.state(envelope(), State(online=False), received_at=later(1), retained=False)
     assert view(fleet, later(2)).state == "offline"
     assert view(fleet, later(2)).name == "Pasar Horas"
-    assert fleet.online() == frozenset()
-    fleet.state(envelope(), State(online=True), received_at=later(3))
+    assert fleet.online(later(2)) == frozenset()
+    fleet.state(envelope(), State(online=True), received_at=later(3), retained=False)
     assert view(fleet, later(4)).state == "online"
 
 
 def test_the_late_death_of_a_former_run_changes_nothing() -> None:
     fleet = born()
-    fleet.state(envelope(boot=OLD_BOOT), State(online=False), received_at=later(1))
-    assert fleet.online() == {"pasar-horas"}
+    fleet.state(envelope(boot=OLD_BOOT), State(online=False), received_at=later(1), retained=False)
+    assert fleet.online(later(2)) == {"pasar-horas"}
 
 
 def test_a_node_that_speaks_long_after_its_death_is_there() -> None:
     fleet = born()
-    fleet.state(envelope(), State(online=False), received_at=NOW)
+    fleet.state(envelope(), State(online=False), received_at=NOW, retained=False)
     fleet.heard(envelope(1, kind="wifi", historical=True), received_at=later(9))
     fleet.heard(envelope(2, kind="wifi"), received_at=later(4))
-    assert fleet.online() == frozenset()
+    assert fleet.online(later(9)) == frozenset()
     fleet.heard(envelope(3, kind="wifi"), received_at=later(9))
-    assert fleet.online() == {"pasar-horas"}
+    assert fleet.online(later(9)) == {"pasar-horas"}
+
+
+def test_a_node_that_falls_silent_is_offline_until_it_says_something() -> None:
+    fleet = born()
+    assert fleet.online(later(900)) == {"pasar-horas"}
+    assert fleet.online(later(901)) == frozenset()
+    assert view(fleet, later(901)).state == "offline"
+    fleet.heard(envelope(1, kind="wifi", historical=True), received_at=later(1000))
+    assert fleet.online(later(1900)) == {"pasar-horas"}
+    fleet.still(info(), b"jpeg", received_at=later(1900), retained=False)
+    assert fleet.online(later(2800)) == {"pasar-horas"}
+    assert fleet.online(later(2801)) == frozenset()
+
+
+def test_what_a_broker_says_again_of_a_dead_node_is_no_sign_of_life() -> None:
+    fleet = Fleet(Public())
+    fleet.state(envelope(), State(online=True), received_at=NOW, retained=True)
+    assert fleet.online(NOW) == {"pasar-horas"}
+    fleet.state(envelope(), State(online=True), received_at=later(899), retained=True)
+    fleet.still(info(), b"jpeg", received_at=later(899), retained=True)
+    assert fleet.online(later(901)) == frozenset()
+    fleet.state(envelope(), State(online=True), received_at=later(902), retained=False)
+    assert fleet.online(later(903)) == {"pasar-horas"}
 
 
 def test_a_retained_still_shows_its_own_age() -> None:
     fleet = born()
-    fleet.still(info(), b"jpeg", received_at=later(3600), retained=True)
-    shown = view(fleet, later(3600))
+    fleet.still(info(), b"jpeg", received_at=later(600), retained=True)
+    shown = view(fleet, later(600))
     assert (shown.state, shown.updated_at) == ("stale", NOW)
 
 
@@ -144,7 +167,7 @@ def test_old_counts_and_counts_of_the_absent_are_unknown() -> None:
     fleet.wifi(envelope(1, kind="wifi"), wifi, received_at=NOW)
     unknown = HotspotView(users=None, fewer_than=None, simulated=True)
     assert view(fleet, later(121)).hotspot == unknown
-    fleet.state(envelope(), State(online=False, hotspot=True), received_at=NOW)
+    fleet.state(envelope(), State(online=False, hotspot=True), received_at=NOW, retained=False)
     assert view(fleet).hotspot == unknown
 
 

@@ -44,6 +44,10 @@ def gone(*ranges: tuple[int, int]) -> list[Seqs]:
     return [Seqs(first=first, last=last) for first, last in ranges]
 
 
+def lacking(database: Database, *nodes: str, count_max: int = 100) -> dict[tuple[str, str], int]:
+    return incomplete_boots(database, nodes or [NODE], count_max=count_max)
+
+
 def test_a_duplicate_is_stored_once(database: Database) -> None:
     assert store(database, [arrival(1), arrival(1), arrival(2)]) == 2
     assert store(database, [arrival(2), arrival(1)]) == 0
@@ -54,7 +58,7 @@ def test_holes_at_head_middle_and_known_tail(database: Database) -> None:
     store(database, [arrival(seq) for seq in (3, 4, 7)])
     note_ledger(database, [(NODE, BootLedger(boot=BOOT, last_seq=9))], at=NOW)
     assert holes(database, NODE) == [Hole(BOOT, 1, 2), Hole(BOOT, 5, 6), Hole(BOOT, 8, 9)]
-    assert incomplete_boots(database) == {(NODE, BOOT): 6}
+    assert lacking(database) == {(NODE, BOOT): 6}
 
 
 def test_a_boot_of_which_nothing_arrived_is_one_hole(database: Database) -> None:
@@ -73,7 +77,7 @@ def test_gone_closes_only_what_is_missing_and_only_once(database: Database) -> N
     for _ in range(2):
         note_gone(database, NODE, BOOT, gone((1, 6), (20, 30)))
     assert holes(database, NODE) == [Hole(BOOT, 6 + 1, 8)]
-    assert incomplete_boots(database) == {(NODE, BOOT): 2}
+    assert lacking(database) == {(NODE, BOOT): 2}
 
 
 def test_what_was_called_gone_is_stored_when_it_comes_after_all(database: Database) -> None:
@@ -93,12 +97,23 @@ def test_nodes_and_boots_are_kept_apart(database: Database) -> None:
     assert holes(database, NODE, boot_id=other) == []
 
 
+def test_one_with_very_many_holes_hides_nobody_elses(database: Database) -> None:
+    many = [(NODE, BootLedger(boot=f"{run:016x}", last_seq=1)) for run in range(50)]
+    others = [(node, BootLedger(boot=BOOT, last_seq=2)) for node in ("taman-bunga", "pasar-horas")]
+    note_ledger(database, [*many, *others], at=NOW)
+    found = lacking(database, NODE, "taman-bunga", count_max=10)
+    assert len(found) == 10
+    assert found["taman-bunga", BOOT] == 2
+    assert {node for node, _boot in found} == {NODE, "taman-bunga"}
+    assert incomplete_boots(database, [], count_max=10) == {}
+
+
 def test_the_largest_sequence_number_does_no_harm(database: Database) -> None:
     last = 2**63 - 1
     store(database, [arrival(1), arrival(last)])
     assert holes(database, NODE) == [Hole(BOOT, 2, last - 1)]
     note_gone(database, NODE, BOOT, gone((1, last)))
-    assert incomplete_boots(database) == {}
+    assert lacking(database) == {}
 
 
 def test_moments_come_back_in_utc(database: Database) -> None:
@@ -187,7 +202,7 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def holes_are_what_is_neither_stored_nor_gone(self) -> None:
         missing = set(range(1, self.highest + 1)) - self.stored - self.gone
-        amount = incomplete_boots(self.database).get((NODE, BOOT), 0)
+        amount = lacking(self.database).get((NODE, BOOT), 0)
         assert amount == len(missing)
         found = holes(self.database, NODE)
         assert {seq for hole in found for seq in range(hole.first, hole.last + 1)} == missing
