@@ -3,9 +3,13 @@
 import { say, WORDS } from "./words.js";
 
 const REFRESH_SECONDS = 3;
-const REFRESH_MAX_SECONDS = 60;
+const PAUSE_MAX_SECONDS = 60;
 const REQUEST_TIMEOUT_SECONDS = 10;
+const STILL_RETRY_SECONDS = 5;
+const STILL_TIMEOUT_SECONDS = 60;
 const DEFAULT_STALE_SECONDS = 60;
+// The hub writes the file again every minute, even when nothing changes.
+const OUTDATED_SECONDS = 180;
 const STORED = "simpul-language";
 
 const list = document.getElementById("cards");
@@ -60,9 +64,9 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-function ageSeconds(place) {
-  if (!place.updated_at) return null;
-  const age = (Date.now() + aheadMilliseconds - Date.parse(place.updated_at)) / 1000;
+function ageSeconds(moment) {
+  if (!moment) return null;
+  const age = (Date.now() + aheadMilliseconds - Date.parse(moment)) / 1000;
   return Number.isNaN(age) ? null : Math.max(0, age);
 }
 
@@ -80,14 +84,25 @@ function ageText(place, age) {
   return say(language, "days", { n: Math.floor(age / 86400) });
 }
 
-// The file may itself be old (the hub is down), so staleness is judged here as well.
+function isOlder(age, limit) {
+  return age === null || age > limit;
+}
+
+// Nothing in an old file says how a place is now: the hub is down, or this phone cut off from it.
+function isOutdated() {
+  return isOlder(ageSeconds(file.generated_at), OUTDATED_SECONDS);
+}
+
+// A still grows old between two files, so staleness is judged here as well.
 function stateOf(place, age) {
-  const limit = file.stale_seconds ?? DEFAULT_STALE_SECONDS;
-  if (place.state === "online" && place.camera && (age === null || age > limit)) return "stale";
+  const stillLimit = file.stale_seconds ?? DEFAULT_STALE_SECONDS;
+  const old = isOutdated() || (place.camera && isOlder(age, stillLimit));
+  if (place.state === "online" && old) return "stale";
   return has(WORDS.id, place.state) ? place.state : "offline";
 }
 
 function usersText(hotspot) {
+  if (isOutdated()) return say(language, "unknownUsers");
   if (Number.isInteger(hotspot.users)) return say(language, "users", { n: hotspot.users });
   if (Number.isInteger(hotspot.fewer_than)) {
     return say(language, "fewUsers", { n: hotspot.fewer_than });
@@ -111,28 +126,50 @@ function newCard() {
     hotspot: find(".hotspot"),
     users: find(".users"),
     simulatedRadio: find(".simulated-radio"),
-    wanted: null,
-    broken: false,
+    shownAddress: null,
+    shownTakenAt: null,
+    loading: false,
+    failures: 0,
+    retryAt: 0,
   };
 }
 
+function decoded(image) {
+  return new Promise((resolve, reject) => {
+    setTimeout(reject, STILL_TIMEOUT_SECONDS * 1000);
+    image.decode().then(resolve, reject);
+  });
+}
+
 // A new still is fetched and decoded beside the shown one: no flicker, and never a broken image.
-async function want(card, address) {
-  if (card.wanted === address) return;
-  card.wanted = address;
+async function load(card, address, takenAt) {
+  card.loading = true;
   const fresh = new Image();
   fresh.src = address;
   try {
-    await fresh.decode();
-    if (card.wanted !== address) return;
+    await decoded(fresh);
     card.image.src = address;
-    card.broken = false;
+    card.shownAddress = address;
+    card.shownTakenAt = takenAt;
+    card.failures = 0;
   } catch {
-    if (card.wanted !== address) return;
-    card.broken = true;
-    card.wanted = null; // the next round tries again
+    fresh.src = ""; // ends what may still be under way
+    card.retryAt = performance.now() + pauseMilliseconds(STILL_RETRY_SECONDS, card.failures);
+    card.failures += 1;
   }
+  card.loading = false;
   render();
+}
+
+// One load at a time, then the newest: a slow phone would never finish one that each newer still
+// replaces.
+function follow(card, place) {
+  const address = stillAddress(place);
+  if (!address) return;
+  if (address === card.shownAddress) card.shownTakenAt = place.updated_at;
+  else if (!card.loading && performance.now() >= card.retryAt) {
+    load(card, address, place.updated_at);
+  }
 }
 
 // Only a still of this place and this server is shown, whatever the file says.
@@ -142,13 +179,17 @@ function stillAddress(place) {
 }
 
 function renderCard(card, place) {
-  const age = ageSeconds(place);
-  const state = stateOf(place, age);
-  if (state === "online" && place.still) {
-    const address = stillAddress(place);
-    if (address) want(card, address);
+  let age = ageSeconds(place.updated_at);
+  let state = stateOf(place, age);
+  const live = state === "online" && Boolean(place.still);
+  if (live) follow(card, place);
+  const pictured = live && card.shownAddress !== null;
+  if (pictured) {
+    // What people see counts, not the still that is announced and not here yet.
+    age = ageSeconds(card.shownTakenAt);
+    state = stateOf(place, age);
   }
-  const shown = state === "online" && card.image.hasAttribute("src") && !card.broken;
+  const shown = pictured && state === "online";
   card.image.hidden = !shown;
   card.placeholder.hidden = shown;
   const alt = say(language, "still", { name: place.name });
@@ -156,7 +197,7 @@ function renderCard(card, place) {
   const why =
     state === "offline" ? "whyOffline"
     : !place.camera ? "whyNoCamera"
-    : card.broken && state === "online" ? "whyBroken"
+    : live && card.failures > 0 ? "whyBroken"
     : "whyStale";
   setText(card.why, say(language, why));
   card.simulated.hidden = !place.simulated || !place.camera;
@@ -200,8 +241,10 @@ function render() {
 
 function renderSummary(online, all) {
   delete summary.dataset.text;
-  summary.classList.toggle("problem", failures > 1);
+  const outdated = file !== null && isOutdated();
+  summary.classList.toggle("problem", failures > 1 || outdated);
   if (failures > 1) setText(summary, say(language, "unreachable"));
+  else if (outdated) setText(summary, say(language, "outdated"));
   else if (all === 0) setText(summary, say(language, "none"));
   else setText(summary, say(language, "summary", { online, all }));
 }
@@ -219,6 +262,8 @@ function noteClock(response) {
 async function refresh() {
   try {
     const response = await fetch("cameras.json", {
+      // Going back to the page would else bring the kept file, which is as old as its Date says.
+      cache: "no-cache",
       signal: AbortSignal.timeout?.(REQUEST_TIMEOUT_SECONDS * 1000),
     });
     if (!response.ok) throw new Error(`status ${response.status}`);
@@ -235,10 +280,14 @@ async function refresh() {
   schedule();
 }
 
-function schedule() {
-  const pause = Math.min(REFRESH_SECONDS * 2 ** failures, REFRESH_MAX_SECONDS);
+function pauseMilliseconds(seconds, failed) {
+  const pause = Math.min(seconds * 2 ** failed, PAUSE_MAX_SECONDS);
   // Jitter, so that a thousand phones do not come back at the same moment.
-  setTimeout(refreshWhenSeen, pause * (0.85 + 0.3 * Math.random()) * 1000);
+  return pause * (0.85 + 0.3 * Math.random()) * 1000;
+}
+
+function schedule() {
+  setTimeout(refreshWhenSeen, pauseMilliseconds(REFRESH_SECONDS, failures));
 }
 
 function refreshWhenSeen() {
@@ -250,6 +299,12 @@ function refreshWhenSeen() {
 for (const button of document.querySelectorAll("[data-language]")) {
   button.addEventListener("click", () => choose(button.dataset.language));
 }
-setInterval(() => { if (!document.hidden) render(); }, 1000);
+function renderWhenSeen() {
+  if (!document.hidden) render();
+}
+
+setInterval(renderWhenSeen, 1000);
+// Not a second longer: the picture may be from hours ago.
+document.addEventListener("visibilitychange", renderWhenSeen);
 translate();
 refresh();

@@ -1,107 +1,13 @@
 """The page in a real browser: what a citizen sees on a small phone."""
 
-import json
 import re
-import shutil
-import threading
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
-import simplejpeg
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-
-from hub.serve import serve
+from playwright.sync_api import Page, expect
+from services.public_site import Site, place
 
 SITE = Path(__file__).parents[3] / "hub" / "public" / "site"
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-class Site:
-    """A public directory that is being served."""
-
-    def __init__(self, public: Path) -> None:
-        self.public = public
-        self.url = ""
-        (public / "stills").mkdir(parents=True)
-
-    def show(self, *places: dict[str, object]) -> None:
-        content = {
-            "generated_at": datetime.now(UTC).isoformat(), "stale_seconds": 60.0,
-            "cameras": places,
-        }  # fmt: skip
-        (self.public / "cameras.json").write_text(json.dumps(content))
-
-    def still(self, node: str) -> None:
-        picture = np.full((96, 160, 3), 90, np.uint8)
-        (self.public / "stills" / f"{node}.jpg").write_bytes(simplejpeg.encode_jpeg(picture))
-
-
-def place(node: str = "pasar-horas", *, age: float = 12, **changes: object) -> dict[str, object]:
-    return {
-        "id": node, "name": node.replace("-", " ").title(), "site": "Jl. Merdeka",
-        "state": "online", "camera": True, "still": f"stills/{node}.jpg?v=00000001",
-        "updated_at": (datetime.now(UTC) - timedelta(seconds=age)).isoformat(),
-        "simulated": False, "hotspot": {"users": 12, "fewer_than": None, "simulated": False},
-        **changes,
-    }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Start the system's Chromium once."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """Serve an empty public directory."""
-    served = Site(tmp_path / "public")
-    stop, ready = threading.Event(), threading.Event()
-
-    def tell(url: str) -> None:
-        served.url = url
-        ready.set()
-
-    thread = threading.Thread(
-        target=serve,
-        args=(served.public,),
-        kwargs={"address": "127.0.0.1", "port": 0, "stop": stop, "ready": tell},
-    )
-    thread.start()
-    assert ready.wait(10)
-    yield served
-    stop.set()
-    thread.join(10)
-
-
-@pytest.fixture
-def page(browser: Browser, site: Site) -> Iterator[Page]:
-    """Open a phone; any error in the console or request to elsewhere fails the test."""
-    context = browser.new_context(viewport={"width": 360, "height": 740})
-    opened = context.new_page()
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("request", lambda request: elsewhere(request.url, site.url, errors))
-    yield opened
-    context.close()
-    assert errors == []
-
-
-def elsewhere(url: str, home: str, errors: list[str]) -> None:
-    if not url.startswith(home):
-        errors.append(f"request to {url}")
 
 
 def test_a_card_shows_still_age_users_and_simulation(site: Site, page: Page) -> None:
