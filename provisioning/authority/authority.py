@@ -110,8 +110,8 @@ class Authority:
     def revoke(self, subject: str, *, serial: str = "") -> int:
         """Take back every valid certificate of `subject` (or the one of `serial`); return how many.
 
-        Without a serial the node's keys are forgotten as well: a stolen box cannot be enrolled
-        again. It takes effect where the lists of `publish` are installed.
+        Without a serial the node's keys and its unused token are forgotten as well: a stolen box
+        cannot be enrolled again. It takes effect where the lists of `publish` are installed.
         """
         # First: nothing more is signed for it then, and all that was signed is taken back below.
         if not serial and self.register.host_keys(subject):
@@ -122,7 +122,8 @@ class Authority:
                 " WHERE subject = ? AND revoked_at IS NULL AND (? = '' OR serial = ?)",
                 (now_text(), self.register.who, subject, serial, serial),
             )
-            db.execute("DELETE FROM token WHERE node = ? AND used_at IS NULL", (subject,))
+            if not serial:
+                db.execute("DELETE FROM token WHERE node = ? AND used_at IS NULL", (subject,))
         return cursor.rowcount
 
     def publish(self, passphrase: bytes) -> dict[str, bytes]:

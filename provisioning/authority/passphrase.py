@@ -45,7 +45,10 @@ def _from_file(file: Path) -> str:
 def _from_terminal(*, new: bool) -> str:
     if not sys.stdin.isatty():
         raise PassphraseError("no terminal to ask at; name a file with --passphrase-file")
-    text = getpass.getpass("Passphrase of the fleet authority: ")
-    if new and getpass.getpass("Once more: ") != text:
-        raise PassphraseError("the two passphrases differ; start again")
+    try:
+        text = getpass.getpass("Passphrase of the fleet authority: ")
+        if new and getpass.getpass("Once more: ") != text:
+            raise PassphraseError("the two passphrases differ; start again")
+    except EOFError as error:
+        raise PassphraseError("no passphrase was typed; start again") from error
     return text

@@ -104,7 +104,8 @@ def make_krl(revoked: Mapping[str, list[int]], *, number: int) -> bytes:
 def _keygen(*arguments: object) -> None:
     command = ["ssh-keygen", "-q", *map(str, arguments)]
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        # In a group of its own: Ctrl-C is for this program to answer.
+        subprocess.run(command, check=True, capture_output=True, text=True, process_group=0)
     except FileNotFoundError as error:
         raise AuthorityError("ssh-keygen is missing; apt-get install openssh-client") from error
     except subprocess.CalledProcessError as error:

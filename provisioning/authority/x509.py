@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -72,6 +72,8 @@ def read_request(pem: bytes, name: str) -> ec.EllipticCurvePublicKey:
         genuine = request.is_signature_valid
         key = request.public_key()
         said = [attribute.value for attribute in request.subject]
+    except UnsupportedAlgorithm as error:
+        raise RequestError(f"{name}: {error}; make a key on the curve P-256") from error
     except (ValueError, TypeError, InvalidSignature) as error:
         raise RequestError(f"{name}: no certificate request in PEM form: {error}") from error
     if not genuine:
@@ -99,7 +101,10 @@ def sign_broker(
     authority: x509.Certificate,
     key: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
-    """Return the certificate of a broker for these host names and addresses, as a server only."""
+    """Return the certificate of a broker for these host names and addresses, as a server only.
+
+    Raises RequestError for a name that is not in ASCII.
+    """
     issuer = (authority, key)
     return _sign_leaf(public, names[0], issuer, ExtendedKeyUsageOID.SERVER_AUTH, names)
 
@@ -186,4 +191,8 @@ def _alternative(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
+        pass
+    try:
         return x509.DNSName(name)
+    except ValueError as error:
+        raise RequestError(f"{name}: not in ASCII; write it as DNS has it (xn--...)") from error

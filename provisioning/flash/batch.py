@@ -73,7 +73,7 @@ class Batch:
 
     def add(self, card: Assignment) -> None:
         """Start making a card."""
-        card.progress.total_bytes = self.source.map.mapped_bytes
+        card.progress.begin(self.source.map.mapped_bytes)
         self.cards.append(card)
         thread = threading.Thread(
             target=self._run, args=(card,), name=card.device.name, daemon=True
@@ -118,6 +118,7 @@ class Batch:
             journals=self.station.journals,
             screening=self.station.screening,
             policy=self.station.policy,
+            fat=self._fat,
         )
 
         def fault(error: BaseException) -> None:

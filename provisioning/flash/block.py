@@ -53,6 +53,17 @@ def open_for_reading(device: Device) -> int:
     return _open(device, os.O_RDONLY | os.O_DIRECT | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
+def check_medium(device: Device, descriptor: int) -> None:
+    """See that what is open is still what was confirmed. Raises CardError.
+
+    A reader that got another card goes on under the old descriptor once the kernel has seen it.
+    """
+    if difference := _difference(device, descriptor):
+        raise CardError(
+            f"{difference}; put the confirmed one in again and flash it: it goes on from there"
+        )
+
+
 def write_at(descriptor: int, data: memoryview, offset_bytes: int) -> None:
     """Write all of `data`, whole sectors. Raises CardError."""
     done = 0

@@ -6,7 +6,7 @@ and the mark in its place tells the next run where to go on.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from provisioning.flash.block import (
 )
 from provisioning.flash.device import Device
 from provisioning.flash.errors import CardError, RefusedError
-from provisioning.flash.fat import Patch
+from provisioning.flash.fat import Fat, Patch
 from provisioning.flash.finished import remember_finished
 from provisioning.flash.guards import Policy, refusals
 from provisioning.flash.journal import BLOCK_BYTES, Journal, begin_journal, find_journal
@@ -54,6 +54,7 @@ class Job:
     journals: Path
     policy: Policy
     screening: Screening = "quick"
+    fat: Fat | None = None  # that takes the identity
 
 
 def write_card(job: Job) -> None:
@@ -69,7 +70,7 @@ def write_card(job: Job) -> None:
             raise RefusedError(f"{job.device.path}: not written: {'; '.join(reasons)}")
         reader = open_for_reading(job.device)
         try:
-            _make(job, Handles(writer, reader))
+            _make(job, Handles(writer, reader, job.device))
         finally:
             os.close(reader)
     finally:
@@ -104,9 +105,24 @@ def _make(job: Job, handles: Handles) -> None:
     if journal.identity_blocks:
         _take_identity(job.source, handles, journal.identity_blocks)
     work = Work(job.source, handles, job.progress, job.stop)
-    write_ranges(work, finished=frozenset(journal.finished), note=journal.note)
+    finished = frozenset(journal.finished)
+    write_ranges(work, finished=finished, note=journal.note)
+    _check_copied(job, finished)
     _finish(job, handles, journal)
     journal.remove()
+
+
+def _check_copied(job: Job, finished: Collection[int]) -> None:
+    """See that ranges which this run has not read back are good where it copies from them again.
+
+    The first block and the identity come from the station's plain bytes, which may have rotted.
+    """
+    start, end = job.fat.blocks if job.fat else (0, 0)
+    for number in sorted(finished):
+        part = job.source.map.ranges[number]
+        is_copied = number == 0 or (part.offset_bytes < end and start < part.end_bytes)
+        if is_copied and (damage := job.source.damage_in(part)):
+            raise damage
 
 
 def _finish(job: Job, handles: Handles, journal: Journal | None = None) -> None:
@@ -124,9 +140,11 @@ def _finish(job: Job, handles: Handles, journal: Journal | None = None) -> None:
     flush(handles.writer)
     job.progress.enter("finishing")
     job.stop.begin_last()
+    handles.check_medium()
     mark = journal.mark if journal else bytes(BLOCK_BYTES)
     with handing_on(partial(_unboot, handles, mark)):
         write_first_block(job.source, handles)
+        handles.check_medium()
         job.stop.finish()
 
 
@@ -135,6 +153,7 @@ def _unboot(handles: Handles, mark: bytes, reason: BaseException) -> None:
     first = aligned_buffer(BLOCK_BYTES)
     first[:] = mark
     try:
+        handles.check_medium()
         write_at(handles.writer, first, 0)
         flush(handles.writer)
     except CardError as error:
@@ -202,6 +221,7 @@ def _wipe(handles: Handles, size_bytes: int) -> None:
 def write_patches(handles: Handles, patches: Iterable[Patch]) -> None:
     """Write what a card has of its own, and read it back. Raises CardError."""
     buffer = aligned_buffer(BLOCK_BYTES)
+    handles.check_medium()  # the patches may have been waited for
     for patch in patches:
         if patch.offset_bytes < BLOCK_BYTES:
             raise CardError("the seed would change the card's first block; build the image again")

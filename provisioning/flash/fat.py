@@ -43,6 +43,12 @@ class Fat(Struct, frozen=True):
     length_bytes: int
     label: str
 
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Return where the whole blocks that it lies in begin and end."""
+        start = self.offset_bytes // BLOCK_BYTES * BLOCK_BYTES
+        return start, whole_sectors(self.offset_bytes + self.length_bytes)
+
 
 def find_fat(source: Source, *, label: str = "") -> Fat:
     """Return the FAT that takes the seed: the one labelled so, or by LABELS, or the only one.
@@ -82,8 +88,7 @@ def seed_patches(source: Source, fat: Fat, files: Mapping[str, bytes]) -> list[P
 
     Raises ImageError when they do not fit, StationError when mtools is missing.
     """
-    start = fat.offset_bytes // BLOCK_BYTES * BLOCK_BYTES
-    end = whole_sectors(fat.offset_bytes + fat.length_bytes)
+    start, end = fat.blocks
     with ExitStack() as stack:
         copy = _memory(stack, "fat")
         os.ftruncate(copy, end - start)
@@ -107,6 +112,8 @@ def _mcopy(copy: int, offset_bytes: int, file: int, name: str) -> None:
             pass_fds=(copy, file),
             # Without the check mtools refuses FATs whose size is no whole number of tracks.
             env={**os.environ, "MTOOLS_SKIP_CHECK": "1"},
+            # Ctrl-C stops the card where it can go on; mcopy must not end of it as well.
+            process_group=0,
         )
     except FileNotFoundError as error:
         raise StationError("mcopy is missing: apt-get install mtools") from error

@@ -37,6 +37,11 @@ class Progress:
     ended_mono: float = 0.0
     moved_mono: float = field(default_factory=time.monotonic)
 
+    def begin(self, total_bytes: int) -> None:
+        """Start the clock: who planned the card may have waited long for a person's word."""
+        self.total_bytes = total_bytes
+        self.started_mono = self.moved_mono = time.monotonic()
+
     def enter(self, phase: Phase) -> None:
         """Begin a phase."""
         self.moved_mono = time.monotonic()  # first: who sees the phase sees no older time

@@ -18,7 +18,15 @@ from msgspec import Struct
 
 from node.messages import SimpulError
 from provisioning.fault import handing_on
-from provisioning.flash.block import aligned_buffer, flush, read_at, whole_sectors, write_at
+from provisioning.flash.block import (
+    aligned_buffer,
+    check_medium,
+    flush,
+    read_at,
+    whole_sectors,
+    write_at,
+)
+from provisioning.flash.device import Device
 from provisioning.flash.errors import CardError
 from provisioning.flash.image_map import Range
 from provisioning.flash.journal import BLOCK_BYTES
@@ -35,10 +43,19 @@ _Ahead = tuple[Future[None], memoryview]
 
 
 class Handles(Struct, frozen=True):
-    """Two descriptors of one card (or file): one to write, and a fresh one to read back."""
+    """Two descriptors of one card (or file): one to write, and a fresh one to read back.
+
+    `device` is the card as it was confirmed; None for a file, which nobody can swap.
+    """
 
     writer: int
     reader: int
+    device: Device | None = None
+
+    def check_medium(self) -> None:
+        """See that no other card is in the reader by now. Raises CardError."""
+        if self.device:
+            check_medium(self.device, self.writer)
 
 
 class _Written:
@@ -143,6 +160,7 @@ def _write(work: Work, ranges: Iterable[Range], *, probe: bool) -> None:
                 while len(under_way) >= LANES_COUNT:
                     await_oldest()
                 wanted = _wanted(work.source, lanes.buffer(), offset, length)
+                work.handles.check_medium()  # the image may have been waited for
                 if probe:
                     read_at(work.handles.reader, there[: len(wanted)], offset)
                     start = _start(offset)

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Sequence
 from typing import Self
 
+from invoke import Exit
 from rich.console import Console
 from rich.live import Live
 
 from provisioning.flash.batch import TICK_SECONDS, Assignment, Batch
 from provisioning.flash.choose import Candidate, candidates, choose
 from provisioning.flash.device import Device
+from provisioning.flash.errors import StationError
 from provisioning.flash.guards import Policy
 from provisioning.flash.settings import StationSettings
 from provisioning.flash.sheet import LabelSheet
@@ -106,7 +108,8 @@ def run_station(
                 shine(settings.lamp, on=is_busy(batch))
                 screen.show(batch.cards)
                 batch.check_stalled()
-                watch.wait(TICK_SECONDS if is_busy(batch) else _PATIENCE_SECONDS)
+                soon = is_busy(batch) or queue.looking
+                watch.wait(TICK_SECONDS if soon else _PATIENCE_SECONDS)
         except KeyboardInterrupt:
             interrupted = True
             batch.stop()
@@ -116,14 +119,22 @@ def run_station(
     return EXIT_INTERRUPTED if interrupted else _status(batch)
 
 
-def report(batch: Batch, screen: Screen, *, json: bool) -> None:
-    """Print what became of the cards; see that all labels are written. Raises StationError."""
+def report(batch: Batch, screen: Screen, status: int, *, json: bool) -> None:
+    """Print what became of the cards, see that all labels are written, and end with the status.
+
+    Labels that cannot be written leave something to do, as a card does that is not good.
+    """
     if json:
         good = any(card.progress.verdict == "verified" for card in batch.cards)
         print(outcomes_json(batch.cards, batch.source.sha256() if good else ""))  # noqa: T201 - the answer
     else:
         screen.console.print(final_table(batch.cards))
-    screen.sheet.finish(batch.cards)
+    try:
+        screen.sheet.finish(batch.cards)
+    except StationError as error:
+        raise Exit(f"simpul: {error}", status or EXIT_SOME_FAILED) from error
+    if status:
+        raise Exit(code=status)
 
 
 def _status(batch: Batch) -> int:

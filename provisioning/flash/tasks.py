@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fabric import task
-from invoke import Context, Exit
+from invoke import Context
 from rich.console import Console
 
 from provisioning.authority.authority import AUTHORITY_DIRECTORY, Authority
@@ -119,9 +119,7 @@ def flash(  # noqa: PLR0913, PLR0917 - the options of a command line
         if not to:
             confirm_devices([each.device for each in planned], console.input, confirm or ())
         status = run_batch(batch, planned, shown)
-        report(batch, shown, json=json)
-    if status:
-        raise Exit(code=status)
+        report(batch, shown, status, json=json)
 
 
 @task(
@@ -160,9 +158,7 @@ def station(  # noqa: PLR0913, PLR0917 - the options of a command line
         shown = _screen(console, labels, quiet=json)
         queue = make_queue(named, candidates(policy))
         status = run_station(batch, queue, slots, policy, shown)
-        report(batch, shown, json=json)
-    if status:
-        raise Exit(code=status)
+        report(batch, shown, status, json=json)
 
 
 @task(
@@ -185,7 +181,13 @@ def seed(
     """Give a card that another program has written (Raspberry Pi Imager) its node's seed."""
     (chosen,) = find([node], nodes(Path(inventory)))
     folder = Path(to)
-    if not to or not folder.is_dir():
+    try:
+        is_folder = bool(to) and folder.is_dir()
+    except OSError as error:
+        raise UsageError(
+            f"--to {to!r}: {error.strerror}; name the mounted FAT of the card"
+        ) from error
+    if not is_folder:
         raise UsageError(f"--to {to!r} is no folder; name the mounted FAT of the card")
     if dry_run:
         print(f"would write the seed of {node} to {folder}")  # noqa: T201 - the answer

@@ -92,7 +92,10 @@ def read_passphrase(file: Path | None, key: str, *, new: bool = False) -> bytes:
             raise SigningError(f"{file}: cannot be read: {error.strerror}") from error
     if not sys.stdin.isatty():
         raise SigningError("no terminal to ask at; name a file with --passphrase-file")
-    text = getpass.getpass(f"Passphrase of {key}: ")
-    if new and getpass.getpass("Once more: ") != text:
-        raise SigningError("the two passphrases differ; start again")
+    try:
+        text = getpass.getpass(f"Passphrase of {key}: ")
+        if new and getpass.getpass("Once more: ") != text:
+            raise SigningError("the two passphrases differ; start again")
+    except EOFError as error:
+        raise SigningError("no passphrase was typed; start again") from error
     return text.encode()

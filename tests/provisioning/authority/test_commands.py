@@ -216,6 +216,17 @@ def test_host_keys_are_taken_back_after_every_certificate_was(
     assert "nothing valid" in complaint(capsys, *line)
 
 
+def test_one_certificate_is_taken_back_without_the_token_of_a_card_that_waits(
+    office: Authority, capsys: pytest.CaptureFixture[str], passphrase: bytes
+) -> None:
+    seed = seed_node(office, Node(name="pasar-horas"))
+    office.unlock(passphrase, "ssh-host").ssh_host("pasar-horas", seed.host_public_key)
+    (serial,) = [row["serial"] for row in office.register.rows("certificate")]
+    waiting = office.register.rows("token")
+    told(capsys, "authority", "revoke", "pasar-horas", "--serial", serial)
+    assert office.register.rows("token") == waiting != []
+
+
 def test_a_broker_without_a_name_is_explained(
     office: Authority, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

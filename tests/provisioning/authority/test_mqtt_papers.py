@@ -193,6 +193,11 @@ def test_a_rotation_overlaps(
         ("", "/CN=pasar-horas", "asks for itself only"),
         ("", "/O=x/CN=taman-bunga", "asks for itself only"),
         ("-newkey rsa:2048", "", "not on the curve"),
+        (
+            "-newkey ec -pkeyopt ec_paramgen_curve:brainpoolP256t1",
+            "",
+            "taman-bunga: .* not supported; make a key on the curve P-256",
+        ),
     ],
 )
 def test_a_request_that_does_not_fit_is_refused(
@@ -201,6 +206,14 @@ def test_a_request_that_does_not_fit_is_refused(
     asked = request(tmp_path, "taman-bunga", key=key, subject=subject)
     with pytest.raises(RequestError, match=words):
         authority.unlock(passphrase, "mqtt").mqtt_client("taman-bunga", asked)
+
+
+def test_a_broker_s_name_that_dns_does_not_have_is_refused(
+    authority: Authority, passphrase: bytes, tmp_path: Path
+) -> None:
+    signer, asked = authority.unlock(passphrase, "mqtt"), request(tmp_path, "broker")
+    with pytest.raises(RequestError, match=r"kantor-é\.go\.id: .*write it as DNS has it \(xn--"):
+        signer.mqtt_broker(["broker", "kantor-é.go.id"], asked)
 
 
 @pytest.mark.parametrize("asked", [b"", b"garbage", b"-----BEGIN CERTIFICATE REQUEST-----\n"])

@@ -243,6 +243,21 @@ def test_another_program_s_card_gets_its_seed(desk: Path) -> None:
     assert json.loads((desk / "fat/meta-data").read_text())["local-hostname"] == "pasar-horas"
 
 
+def test_a_folder_where_one_may_not_look_takes_no_seed(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one who owns the files and has no other right: root may look everywhere."""
+    (desk / "closed").mkdir(mode=0)
+    rights = "-dac_override,-dac_read_search"
+    monkeypatch.chdir(desk)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    as_owner = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}", sys.executable]
+    words = ["-m", "provisioning", "seed", "pasar-horas", "--to", "closed/fat"]
+    ran = subprocess.run([*as_owner, *words], capture_output=True, text=True, check=False)
+    assert ran.returncode == 2, ran.stderr
+    assert "closed/fat': Permission denied; name the mounted FAT of the card" in ran.stderr
+
+
 def test_a_station_s_dry_run_says_what_it_would_serve(desk: Path) -> None:
     (desk / "station.toml").write_text('[slots]\n1 = "1-2.1:0"\n')
     ran = simpul(desk, "station", "taman-bunga", "--image", "none.img", "--dry-run")

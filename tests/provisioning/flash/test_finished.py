@@ -8,6 +8,7 @@ import pytest
 from services.card_images import MIB, CardImage, make_image
 from services.flash_batches import assign, make_station, run
 from services.loop_cards import loop_card, needs_loop
+from services.waiting import until
 
 from provisioning.flash.batch import Batch
 from provisioning.flash.choose import Candidate
@@ -49,7 +50,12 @@ def put_in(device: Device, source: Source, directory: Path) -> tuple[list[str], 
     queue = Queue(deque([Node(name="node-1")]))
     said: list[str] = []
     settings = StationSettings(slots={"1": device.port})
-    serve(batch, queue, settings, [Candidate(device, ())], said.append)
+
+    def is_served() -> bool:
+        serve(batch, queue, settings, [Candidate(device, ())], said.append)
+        return not queue.looking
+
+    until(is_served, "the look at the card")
     batch.wait(lambda _: None)
     assert all(card.progress.verdict == "verified" for card in batch.cards)
     return said, [card.node.name for card in batch.cards]

@@ -47,6 +47,16 @@ def test_a_card_that_the_register_cannot_hold_has_its_verdict(
     assert station.register.rows("card") == []
 
 
+def test_the_time_before_a_card_was_confirmed_is_not_counted(
+    source: Source, station_directory: Path
+) -> None:
+    card = file_card("/nowhere")
+    card.progress.started_mono -= 3600
+    card.write = lambda _: None
+    run(source, make_station(station_directory), [card])
+    assert card.progress.seconds < 600
+
+
 class Dying(Progress):
     """The progress of a card whose verifier dies."""
 
