@@ -112,3 +112,11 @@ def test_who_would_fill_the_memory_is_put_out_and_the_others_go_on(tmp_path: Pat
         ]
         assert any(said), "everything was taken"
         assert client("mosquitto_pub", broker, "kantor", "-q", "1", "-m", "{}", "-t", "t") == ""
+
+
+def test_the_session_of_who_never_comes_back_ends(tmp_path: Path) -> None:
+    """A wrong line would keep the broker from starting; two weeks are not waited for."""
+    lines = (ROLE / "templates/simpul.conf.j2").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("persistent_client_expiration ")]
+    with Mosquitto(tmp_path / "broker", options=(line,)) as broker:
+        assert client("mosquitto_pub", broker, NODE, "-q", "1", "-m", "{}", "-t", "t") == ""

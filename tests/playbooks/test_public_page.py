@@ -68,6 +68,15 @@ def test_what_a_proxy_tells_is_not_kept_either(behind_proxy: WebServer) -> None:
     assert not any(CITIZEN in text for text in behind_proxy.logs().values())
 
 
+def test_a_refusal_is_not_kept_for_a_day(behind_proxy: WebServer) -> None:
+    def kept(path: str) -> bool:
+        head = behind_proxy.run("curl", "-sI", f"http://127.0.0.1:8080/{path}").stdout
+        return "immutable" in head
+
+    assert kept("stills/n1.jpg")
+    assert not kept("stills/n99.jpg")
+
+
 def test_whoever_has_the_collector_cannot_show_files_of_others(behind_proxy: WebServer) -> None:
     """By links in its folder, or in place of a folder."""
     root, here = behind_proxy.root(), "http://127.0.0.1:8080"
@@ -88,6 +97,36 @@ def test_whoever_has_the_collector_cannot_show_files_of_others(behind_proxy: Web
     for owner, status in ((COLLECTOR, "403"), (0, "200")):
         link("stills", "/etc", owner)
         assert behind_proxy.curl(f"{here}/stills/n9.jpg").startswith(status), owner
+
+
+@pytest.mark.parametrize("public", ["/var/lib/simpul-hub/public", "/srv/page/"])
+def test_an_administrators_link_to_a_larger_disk_is_followed(tmp_path: Path, public: str) -> None:
+    """One that leads to the collector's folder; those within it are judged as ever."""
+    given = {"nginx_public_directory": public, "nginx_http_port": 8080}
+    with WebServer(server_root(), tmp_path, stills=1, **given) as server:
+        root, here = server.root(), "http://127.0.0.1:8080"
+        made, disk = root / "var/lib/simpul-hub", root / "mnt/disk"
+        collected = made if made.name in public else made / "public"
+        collected.rename(disk)
+        for file in (disk, *disk.rglob("*")):
+            os.chown(file, COLLECTOR, COLLECTOR)
+        link = root / "srv/page" if "srv" in public else made
+        link.symlink_to("/mnt/disk")
+        page = disk / "public" if link == made else disk
+        for name in ("cameras.json", "stills/n1.jpg"):
+            assert server.curl(f"{here}/{name}").startswith("200"), name
+        (root / "etc/stills").mkdir()
+        for file in (root / "etc/n9.jpg", root / "etc/stills/n9.jpg"):
+            file.write_text("another's")
+        (page / "stills/n2.jpg").symlink_to("/etc/n9.jpg")
+        os.lchown(page / "stills/n2.jpg", COLLECTOR, COLLECTOR)
+        assert server.curl(f"{here}/stills/n2.jpg").startswith("403")
+        if link != made:
+            return
+        page.rename(disk / "before")  # its parent is the collector's too
+        page.symlink_to("/etc")
+        os.lchown(page, COLLECTOR, COLLECTOR)
+        assert server.curl(f"{here}/stills/n9.jpg").startswith("403")
 
 
 def test_phones_behind_one_address_are_served(behind_proxy: WebServer) -> None:

@@ -105,6 +105,32 @@ def test_what_a_play_left_pending_is_taken_up(node: Node) -> None:
     assert (again.status, again.changed) == (0, {NODE: 0}), again.said[-6000:]
 
 
+def test_a_hub_that_has_moved_is_found_by_its_name(node: Node) -> None:
+    """By a node whose tunnel is dead: nothing answers here."""
+    run, again = node.system.run, "simpul-tunnel-endpoint"
+    named = ("-e", "tunnel_endpoint=pusat.example")
+
+    def moves(address: str) -> None:
+        entry = f"sed -i /pusat.example/d /etc/hosts; echo {address} pusat.example >> /etc/hosts"
+        run("sh", "-ec", entry)
+
+    moves("198.18.0.10")
+    played = node.play("10.90.0.7", *named)
+    assert played.status == 0, played.said[-6000:]
+    assert run("systemctl", "is-active", f"{again}.timer").stdout == "active\n"
+    endpoints = ("wg", "show", "simpul0", "endpoints")
+    assert run(*endpoints).stdout.endswith("\t198.18.0.10:51820\n")
+    moves("198.18.0.11")
+    run("systemctl", "start", f"{again}.service")
+    assert run(*endpoints).stdout.endswith("\t198.18.0.11:51820\n")
+    for verb in ("stop", "start"):
+        run("systemctl", verb, UNIT)
+        state = run("systemctl", "is-active", f"{again}.timer", check=False).stdout
+        assert state == {"stop": "inactive\n", "start": "active\n"}[verb]
+    played = node.play("10.90.0.7")
+    assert played.status == 0, played.said[-6000:]
+
+
 def test_its_filter_outlives_whatever_nftables_service_does(node: Node) -> None:
     run = node.system.run
     for verbs in (("start",), ("reload",), ("restart",), ("stop",), ("start",), ("mask", "--now")):
@@ -118,6 +144,7 @@ def test_without_an_address_it_is_taken_away(node: Node) -> None:
     assert (played.status, played.changed[NODE] > 0) == (0, True), played.said[-6000:]
     run = node.system.run
     assert run("ip", "link", "show", "simpul0", check=False).returncode != 0
+    assert run("sh", "-c", "ls /etc/systemd/system/simpul-tunnel*", check=False).stdout == ""
     for command in (("is-active", UNIT), ("is-enabled", UNIT)):
         assert run("systemctl", *command, check=False).returncode != 0
     assert "simpul-tunnel" not in run("nft", "list", "tables").stdout

@@ -69,3 +69,19 @@ def test_it_brings_back_all_that_decides_who_comes_in() -> None:
         "etc/ssh/simpul/user-ca.pub",
         "etc/ssh/simpul/principals",
     }
+
+
+def test_what_is_kept_does_not_close_the_root_when_it_comes_back(tmp_path: Path) -> None:
+    """Whatever umask root has, the folder is what / becomes."""
+    tasks = yaml.safe_load((ROLES / "hardening/tasks/way_in.yml").read_text())
+    (task,) = [task for task in tasks if task["name"] == "Keep what sshd believes now"]
+    script = task["ansible.builtin.shell"]["cmd"]
+    script = script.replace("{{ hardening_kept | join(' ') }}", "etc/file etc/none")
+    script = script.replace("/etc/ssh/simpul-back", f"{tmp_path}/back")
+    script = script.replace("cd /\n", f"cd {tmp_path}/root\n")
+    for folder in ("back", "root/etc"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "root/etc/file").write_text("believed")
+    subprocess.run(["sh", "-c", script], check=True, umask=0o077)
+    assert (tmp_path / "back/before").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "back/before/etc/file").read_text() == "believed"
