@@ -119,8 +119,8 @@ def _hotspot(view: NodeView) -> Check:
         english="Hotspot beaconing",
         verdict=verdict,
         value="" if wifi is None else wifi.interface + _simulated(wifi.simulated),
-        advice_indonesian="periksa hostapd: systemctl status hostapd",
-        advice_english="look at hostapd: systemctl status hostapd",
+        advice_indonesian="periksa hostapd: systemctl status simpul-hotspot-hostapd",
+        advice_english="look at hostapd: systemctl status simpul-hotspot-hostapd",
     )
 
 
