@@ -117,7 +117,7 @@ class Public(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="A node that was silent for longer is offline, whatever it said last; give "
             "more than the longest measure_interval_seconds of a node.",
         ),
-    ] = 900.0
+    ] = 4000.0
     hotspot_users_min: Annotated[
         int,
         Meta(ge=1, le=1000, description="Below this number of users only 'fewer than' is said."),

@@ -75,7 +75,7 @@ class _Collector:
         self._stop = stop
         self._fleet = Fleet(settings.public)
         self._page = PublicPage(self._fleet, PublicDirectory(Path(settings.public.directory)))
-        self._patience = Patience(settings.database, stop, meanwhile=self._refresh)
+        self._patience = Patience(settings.database, stop)
         self._asking = Asking(database, link, self._fleet, settings.gaps)
         self._forgetting = Forgetting(database, keep_days=settings.database.keep_days)
         self._complaints = Complaints()
@@ -91,7 +91,9 @@ class _Collector:
                 self._handle(batch)
             self._asking.tick(time.monotonic())
             self._forgetting.tick(time.monotonic())
-            self._refresh()
+            # Who hears nobody says nothing of them: the file grows old, and the page tells that.
+            if self._link.connected:
+                self._page.refresh(time.monotonic())
 
     def _handle(self, batch: list[Delivery]) -> None:
         read = [(delivery, self._read(delivery)) for delivery in batch]
@@ -101,6 +103,7 @@ class _Collector:
             if isinstance(item, Measurement)
         ]
         persist(self._database, self._patience, arrivals, [item for _, item in read])
+        self._forgetting.heard([arrival.envelope for arrival in arrivals])
         self._link.acknowledge(batch)
         for delivery, item in read:
             try:
@@ -118,6 +121,3 @@ class _Collector:
 
     def _refuse(self, delivery: Delivery, error: MessageError) -> None:
         self._complaints.refuse(delivery.topic[:_SENDER_SHOWN], str(error), now=time.monotonic())
-
-    def _refresh(self) -> None:
-        self._page.refresh(time.monotonic())

@@ -1,10 +1,12 @@
 """Deletes measurements that are older than the settings say, a little at a time, once a day."""
 
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from hub.errors import StoreRefusedError, StoreUnavailableError
 from hub.store import Database, Mark, forget_old
+from node.messages import Envelope
 
 _log = logging.getLogger(__name__)
 _PORTION_INTERVAL_SECONDS = 0.5
@@ -13,7 +15,11 @@ _RETRY_SECONDS = 60.0
 
 
 class Forgetting:
-    """The passes over the database. Time is monotonic, in seconds."""
+    """The passes over the database. Time is monotonic, in seconds.
+
+    What is old is judged by the hub's clock only as far as the nodes' clocks bear it out: one that
+    is years ahead would have everything deleted.
+    """
 
     def __init__(self, database: Database, *, keep_days: int) -> None:
         """Nothing is ever deleted when `keep_days` is 0."""
@@ -21,12 +27,18 @@ class Forgetting:
         self._keep_days = keep_days
         self._mark = Mark()
         self._next = 0.0
+        self._nodes_say: datetime | None = None
+
+    def heard(self, envelopes: Iterable[Envelope]) -> None:
+        """Take what nodes with a clock that is set say the time is; nothing goes before."""
+        said = [each.at for each in envelopes if each.clock_synced and not each.historical]
+        self._nodes_say = max([*said, *filter(None, [self._nodes_say])], default=None)
 
     def tick(self, now: float) -> None:
         """Delete a portion, when it is time to."""
-        if not self._keep_days or now < self._next:
+        if not self._keep_days or now < self._next or self._nodes_say is None:
             return
-        before = datetime.now(UTC) - timedelta(days=self._keep_days)
+        before = min(datetime.now(UTC), self._nodes_say) - timedelta(days=self._keep_days)
         try:
             mark = forget_old(self._database, before=before, mark=self._mark)
         except (StoreUnavailableError, StoreRefusedError) as error:

@@ -12,7 +12,6 @@ from node.messages import SimpulError
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-_MEANWHILE_SECONDS = 0.5
 
 
 class StoppedError(SimpulError):
@@ -22,12 +21,8 @@ class StoppedError(SimpulError):
 class Patience:
     """Does something with the database until it works."""
 
-    def __init__(
-        self, settings: DatabaseAt, stop: threading.Event, *, meanwhile: Callable[[], None]
-    ) -> None:
-        """Call `meanwhile` about twice a second while the database is down."""
+    def __init__(self, settings: DatabaseAt, stop: threading.Event) -> None:
         self._stop = stop
-        self._meanwhile = meanwhile
         self._backoff = Backoff(
             min_seconds=settings.backoff_min_seconds, max_seconds=settings.backoff_max_seconds
         )
@@ -45,19 +40,11 @@ class Patience:
                 if not self._down:
                     _log.warning("%s; nothing is acknowledged until it works", error)
                 self._down = True
-                self._wait(self._backoff.next_seconds())
+                if self._stop.wait(self._backoff.next_seconds()):
+                    raise StoppedError("stopped while the database was down") from error
                 continue
             if self._down:
                 _log.info("the database works again")
             self._down = False
             self._backoff.reset()
             return result
-
-    def _wait(self, seconds: float) -> None:
-        while seconds > 0:
-            if self._stop.wait(min(seconds, _MEANWHILE_SECONDS)):
-                raise StoppedError("stopped while the database was down")
-            seconds -= _MEANWHILE_SECONDS
-            self._meanwhile()
-        if self._stop.is_set():
-            raise StoppedError("stopped while the database was down")

@@ -32,10 +32,11 @@ class _Parcel:
         self.open_count = len(delivery.envelopes)
 
 
-class _Flight(Struct, frozen=True):
+class _Flight(Struct):
     since_mono: float
     parcel: _Parcel | None = None
     is_frame: bool = False
+    was_behind_frame: bool = False
 
 
 class Session:
@@ -61,7 +62,6 @@ class Session:
         self._flights: dict[int, _Flight] = {}
         self._lanes: dict[str, _Parcel] = {}
         self._replies: deque[bytes] = deque(maxlen=_REPLIES_MAX)
-        self._frame_landed_mono = float("-inf")
         self._delivered = False
         self.acknowledged_count = 0
 
@@ -93,9 +93,7 @@ class Session:
         limit_seconds = self._settings.acknowledge_timeout_seconds
         if self._frame_flies():
             limit_seconds *= _FRAME_PATIENCE
-        # What was sent behind a still could not arrive before it.
-        since_mono = max(oldest.since_mono, self._frame_landed_mono)
-        if self._clock.mono() - since_mono > limit_seconds:
+        if self._clock.mono() - oldest.since_mono > limit_seconds:
             raise UplinkError(f"the broker acknowledged nothing for {limit_seconds:g} s")
 
     def _send_next(self) -> bool:
@@ -168,13 +166,19 @@ class Session:
         if flight is None:
             return
         if flight.is_frame:
-            self._frame_landed_mono = self._clock.mono()
+            self._begin_anew()
         if flight.parcel is None:
             return
         flight.parcel.open_count -= 1
         if flight.parcel.open_count == 0:
             self._outbox.acknowledge(flight.parcel.delivery)
             self._delivered = True
+
+    def _begin_anew(self) -> None:
+        """Give those their full time who were sent behind a still; once, or none is ever missed."""
+        for flight in self._flights.values():
+            if not flight.was_behind_frame:
+                flight.was_behind_frame, flight.since_mono = True, self._clock.mono()
 
     def _state(self, payload: bytes) -> Message:
         return Message(topic=topic_of(self._voice.node, "state"), payload=payload, retain=True)

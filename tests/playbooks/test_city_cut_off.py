@@ -1,5 +1,6 @@
 """What a play that was cut off has left behind is taken up by the next one, and told until then."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +89,27 @@ def test_what_is_pending_is_taken_up(
     assert (again.status, again.changed) == (0, {NODE: 0}), again.said[-6000:]
     if words:
         city.play("site.yml", "--tags", role)
+
+
+def test_an_access_point_does_not_run_on_under_an_older_unit(city: "City") -> None:
+    unit = "simpul-hotspot-dnsmasq.service"
+    older = "[Service]\\nExecStart=sleep infinity\\n"
+    city.system.run("sh", "-ec", f"printf '{older}' > /etc/systemd/system/{unit}")
+    city.system.run("systemctl", "daemon-reload")
+    city.system.run("systemctl", "start", unit)
+    keeps = json.dumps({"agent_other_units": []})
+    for width in (640, 320):
+        words = ("-e", f"agent_camera_width={width}", "-e", keeps)
+        played = city.play("site.yml", "--tags", "agent", *words)
+        assert played.status == 0, played.said[-6000:]
+        running = city.system.run("systemctl", "show", "-PSubState", unit).stdout.strip()
+        assert running == "running", "its guests have nothing to do with the camera"
+    played = city.play("site.yml", "--tags", "agent")
+    assert played.status == 0, played.said[-6000:]
+    # No hotspot is wanted here, so by its own unit nothing runs.
+    assert city.system.run("systemctl", "show", "-PSubState", unit).stdout.strip() == "dead"
+    again = city.play("site.yml", "--tags", "agent")
+    assert (again.status, again.changed) == (0, {NODE: 0}), again.said[-6000:]
 
 
 def test_a_mask_that_the_agent_refuses_replaces_nothing(city: "City", mask: Path) -> None:

@@ -33,7 +33,7 @@ def strict(postgres: Postgres) -> Iterator[Database]:
 @pytest.fixture
 def patience() -> Patience:
     """Return a patience that nobody stops."""
-    return Patience(DatabaseAt(), threading.Event(), meanwhile=lambda: None)
+    return Patience(DatabaseAt(), threading.Event())
 
 
 def birth(node: str, *runs: str) -> StateChange:

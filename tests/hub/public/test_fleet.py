@@ -84,25 +84,25 @@ def test_a_node_that_speaks_long_after_its_death_is_there() -> None:
 
 def test_a_node_that_falls_silent_is_offline_until_it_says_something() -> None:
     fleet = born()
-    assert fleet.online(later(900)) == {"pasar-horas"}
-    assert fleet.online(later(901)) == frozenset()
-    assert view(fleet, later(901)).state == "offline"
-    fleet.heard(envelope(1, kind="wifi", historical=True), received_at=later(1000))
-    assert fleet.online(later(1900)) == {"pasar-horas"}
-    fleet.still(info(), b"jpeg", received_at=later(1900), retained=False)
-    assert fleet.online(later(2800)) == {"pasar-horas"}
-    assert fleet.online(later(2801)) == frozenset()
+    assert fleet.online(later(4000)) == {"pasar-horas"}
+    assert fleet.online(later(4001)) == frozenset()
+    assert view(fleet, later(4001)).state == "offline"
+    fleet.heard(envelope(1, kind="wifi", historical=True), received_at=later(5000))
+    assert fleet.online(later(9000)) == {"pasar-horas"}
+    fleet.still(info(), b"jpeg", received_at=later(9000), retained=False)
+    assert fleet.online(later(13_000)) == {"pasar-horas"}
+    assert fleet.online(later(13_001)) == frozenset()
 
 
 def test_what_a_broker_says_again_of_a_dead_node_is_no_sign_of_life() -> None:
     fleet = Fleet(Public())
     fleet.state(envelope(), State(online=True), received_at=NOW, retained=True)
     assert fleet.online(NOW) == {"pasar-horas"}
-    fleet.state(envelope(), State(online=True), received_at=later(899), retained=True)
-    fleet.still(info(), b"jpeg", received_at=later(899), retained=True)
-    assert fleet.online(later(901)) == frozenset()
-    fleet.state(envelope(), State(online=True), received_at=later(902), retained=False)
-    assert fleet.online(later(903)) == {"pasar-horas"}
+    fleet.state(envelope(), State(online=True), received_at=later(3999), retained=True)
+    fleet.still(info(), b"jpeg", received_at=later(3999), retained=True)
+    assert fleet.online(later(4001)) == frozenset()
+    fleet.state(envelope(), State(online=True), received_at=later(4002), retained=False)
+    assert fleet.online(later(4003)) == {"pasar-horas"}
 
 
 def test_a_retained_still_shows_its_own_age() -> None:

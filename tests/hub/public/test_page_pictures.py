@@ -30,7 +30,7 @@ def version(number: int, *, age: float, name: str = "Pasar Horas") -> dict[str, 
 def stop_the_clock(page: Page) -> None:
     now = datetime.now(UTC)
     page.clock.install(time=now)
-    page.clock.pause_at(now + timedelta(seconds=1))
+    page.clock.pause_at(now + timedelta(seconds=60))
 
 
 def announce(site: Site, page: Page, numbers: range) -> None:

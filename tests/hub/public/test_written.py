@@ -29,7 +29,7 @@ def test_it_is_written_anew_twice_a_minute_though_nothing_changes(tmp_path: Path
 
 
 def test_it_is_written_when_a_node_falls_silent(tmp_path: Path) -> None:
-    fleet = Fleet(Public(silent_seconds=1))
+    fleet = Fleet(Public(silent_seconds=4))
     page = PublicPage(fleet, PublicDirectory(tmp_path))
     birth = Talker("mqtt://127.0.0.1:1", "pasar-horas").envelope("state", {}, 0)
     fleet.state(birth, State(online=True), received_at=datetime.now(UTC), retained=False)
