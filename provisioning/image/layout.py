@@ -41,7 +41,8 @@ def cmdline(slot: str, console: str, panic_seconds: str, root_hash: str) -> str:
     return (
         f"root=PARTUUID={partuuid(ROOT_PARTITION[slot])} rootfstype=erofs ro rootwait"
         f" simpul.slot={slot} simpul.verity={root_hash}"
-        f" panic={panic_seconds} fsck.mode=skip {console}\n"
+        # eth0 is the wire on every board, as settings and people call it.
+        f" panic={panic_seconds} fsck.mode=skip net.ifnames=0 {console}\n"
     )
 
 

@@ -198,7 +198,9 @@ def _data(packing: Packing, log: Path) -> None:
     run(
         [
             *("mkfs.ext4", "-q", "-F", "-L", "simpul-data", "-U", layout.DATA_UUID, "-m", "1"),
-            *("-O", features, "-E", options, "-J", "size=16", "-i", "16384", str(image)),
+            # By itself it would take 1 KiB for so small a partition, also once that has grown.
+            *("-b", "4096", "-O", features, "-E", options, "-J", "size=16", "-i", "16384"),
+            str(image),
         ],
         log,
         environment={**_stable(packing), "E2FSPROGS_FAKE_TIME": str(packing.epoch_seconds)},

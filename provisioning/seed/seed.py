@@ -124,8 +124,6 @@ def _cloud_config(
             for path, (mode, content) in files.items()
         ],
         "runcmd": [
-            # Our image has the account already, fully locked, which is expired (sysusers.d(5)).
-            ["usermod", "--expiredate", "", TECHNICIAN],
             ["systemctl", "enable", "--now", "ssh"],
             ["systemctl", "reload", "ssh"],
         ],

@@ -132,7 +132,9 @@ def check_state(board: Board) -> None:
             "/etc",
             "/var",
             "/opt/simpul",
+            "/var/lib/cloud",
             "/var/lib/simpul",
+            "/var/lib/systemd/timesync",
             "/run/lock",
             "/boot/firmware",
         )
@@ -141,12 +143,19 @@ def check_state(board: Board) -> None:
         "/etc": ["overlay"],
         "/var": ["overlay"],
         "/opt/simpul": ["overlay"],
+        "/var/lib/cloud": ["ext4"],
         "/var/lib/simpul": ["ext4"],
+        "/var/lib/systemd/timesync": ["ext4"],
         "/run/lock": ["tmpfs"],
         "/boot/firmware": ["vfat"],
     }
     assert ask(board, "findmnt -no FSTYPE /$(echo tmp)") == ["tmpfs"]
+    assert ask(board, "stat --file-system --format=%S /data") == ["4096"]
     assert ask(board, "swapon --show --noheadings") == []
+    # Keys and the technician are inherited by the slot of an update, which has no seed.
+    assert ask(board, "id -u simpul technician") == ["700", "1000"]
+    assert ask(board, "getent shadow technician | cut -d: -f8") == [""]
+    assert ask(board, "ls /sys/class/net | grep -v lo") == ["eth0"]
     # The card is larger than the image: a power of two.
     assert int(ask(board, "findmnt -bno SIZE /data")[0]) > 1 << 30
     # An emulated board is given longer, on the kernel's command line.
