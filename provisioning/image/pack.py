@@ -14,31 +14,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from provisioning.image import layout
+from provisioning.image.boot_files import gather_boot_files
 from provisioning.image.bundle import compatible
 from provisioning.image.errors import BuildError
 from provisioning.image.steps import Steps, run
-
-_BOARD_TREES = (
-    "bcm2711-rpi-4-b",
-    "bcm2711-rpi-400",
-    "bcm2711-rpi-cm4-io",
-    "bcm2837-rpi-3-a-plus",
-    "bcm2837-rpi-3-b",
-    "bcm2837-rpi-3-b-plus",
-    "bcm2837-rpi-cm3-io3",
-    "bcm2837-rpi-zero-2-w",
-)
-_CONFIG = """\
-# Read by the Raspberry Pi's firmware: https://www.raspberrypi.com/documentation/computers/config_txt.html
-arm_64bit=1
-upstream_kernel={upstream}
-kernel=vmlinuz
-initramfs initrd.img followkernel
-cmdline=cmdline.txt
-disable_splash=1
-enable_uart=1
-gpu_mem=64
-"""
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -94,16 +73,7 @@ def _unpack_boot(packing: Packing, log: Path) -> None:
 def _boot_partition(packing: Packing, root_hash: str, log: Path) -> None:
     tree, files = packing.room / "boot", packing.room / "boot-a"
     files.mkdir()
-    for pattern, name in (("vmlinuz-*", "vmlinuz"), ("initrd.img-*", "initrd.img")):
-        shutil.copyfile(_only(tree / "boot", pattern), files / name)
-    trees = _only(tree / "usr/lib", "linux-image-*") / "broadcom"
-    for name in _BOARD_TREES:
-        if (trees / f"{name}.dtb").exists():
-            shutil.copyfile(trees / f"{name}.dtb", files / f"{name}.dtb")
-    for file in sorted((tree / "usr/lib/raspi-firmware").glob("*")):
-        if file.is_file() and not file.name.startswith(("LICENCE", "README")):
-            shutil.copyfile(file, files / file.name)
-    (files / "config.txt").write_text(_CONFIG.format(upstream=1))
+    gather_boot_files(tree, files)
     arguments = layout.cmdline("a", packing.console, packing.panic_seconds, root_hash)
     if len(arguments) > layout.CMDLINE_BYTES_MAX:
         raise BuildError(
@@ -124,7 +94,7 @@ def _select_partition(packing: Packing, log: Path) -> None:
 
 def _fat(packing: Packing, name: str, size_mib: int, label: str, log: Path) -> None:
     files, image = packing.room / name, packing.room / f"{name}.vfat"
-    for file in files.iterdir():
+    for file in files.rglob("*"):
         os.utime(file, (packing.epoch_seconds, packing.epoch_seconds))
     with image.open("wb") as out:
         out.truncate(size_mib << 20)
@@ -134,8 +104,12 @@ def _fat(packing: Packing, name: str, size_mib: int, label: str, log: Path) -> N
         log,
         environment=_stable(packing),
     )
-    names = [str(file) for file in sorted(files.iterdir())]
-    run(["mcopy", "-m", "-i", str(image), *names, "::"], log, environment=_stable(packing))
+    for folder in (files, *sorted(each for each in files.iterdir() if each.is_dir())):
+        place = "::" if folder == files else f"::{folder.name}"
+        if folder != files:
+            run(["mmd", "-i", str(image), place], log, environment=_stable(packing))
+        names = [str(file) for file in sorted(folder.iterdir()) if file.is_file()]
+        run(["mcopy", "-m", "-i", str(image), *names, place], log, environment=_stable(packing))
 
 
 def _root(packing: Packing, tree: Path, log: Path) -> None:
@@ -227,10 +201,3 @@ def _card(packing: Packing, log: Path) -> Path:
 
 def _stable(packing: Packing) -> Mapping[str, str]:
     return {"SOURCE_DATE_EPOCH": str(packing.epoch_seconds), "MTOOLS_SKIP_CHECK": "1"}
-
-
-def _only(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
-    if len(found) != 1:
-        raise BuildError(f"the root holds {len(found)} of {pattern} where one is needed")
-    return found[0]
