@@ -1,5 +1,6 @@
 """One run of the suite on one bench: its broker, its keys, its node, and what is kept of it."""
 
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from provisioning.seed.seed import make_seed
 
 NODE = "kartu-uji"
 SSID = "Simpul Bench"
+_ANY_PORT = 9
 _SETTINGS = """\
 [node]
 name = "{node}"
@@ -101,12 +103,15 @@ def opened(target: Target, image: Callable[[], Path], folder: Path) -> Iterator[
     """Give the bench with a plan for its node; the node is off before and after."""
     features = frozenset(features_of(target))
     with ExitStack() as stack:
-        broker = stack.enter_context(Mosquitto(folder / "broker"))
-        traffic = stack.enter_context(Traffic(broker.port))
         strategy = target.get_strategy()
         board = strategy.power
+        address = "127.0.0.1"
+        if not isinstance(board, VirtualBoard):
+            address = own_address(target.get_resource("NetworkService", name="node").address)
+        broker = stack.enter_context(Mosquitto(folder / "broker", address=address))
+        traffic = stack.enter_context(Traffic(address, broker.port))
         if isinstance(board, VirtualBoard):
-            board.broker = f"127.0.0.1:{broker.port}"
+            board.broker, address = f"{address}:{broker.port}", BROKER_ADDRESS
         stack.callback(strategy.transition, "off")
         # Not in the report's folder, which is handed on.
         room = stack.enter_context(TemporaryDirectory(prefix="simpul-bench-"))
@@ -116,7 +121,7 @@ def opened(target: Target, image: Callable[[], Path], folder: Path) -> Iterator[
 
         def files() -> Mapping[str, bytes]:
             marks.append(traffic.count())
-            return _files(target, f"{BROKER_ADDRESS}:{broker.port}", features)
+            return _files(target, f"{address}:{broker.port}", features)
 
         def await_birth(seconds: float) -> None:
             traffic.wait_for(
@@ -136,6 +141,16 @@ def opened(target: Target, image: Callable[[], Path], folder: Path) -> Iterator[
             await_birth=await_birth,
         )
         yield Bench(target, features, strategy, broker, traffic)
+
+
+def own_address(node: str) -> str:
+    """Return this machine's IPv4 address as `node` reaches it: that of the way there.
+
+    Raises OSError when there is none. Nothing is sent.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        way.connect((node, _ANY_PORT))
+        return str(way.getsockname()[0])
 
 
 def _helpers(target: Target) -> Iterator[Driver]:

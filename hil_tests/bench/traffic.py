@@ -42,9 +42,9 @@ class Heard:
 class Traffic:
     """Listens inside the `with`."""
 
-    def __init__(self, port: int) -> None:
-        """Listen at the broker on loopback at `port`."""
-        self._port = port
+    def __init__(self, address: str, port: int) -> None:
+        """Listen at the broker there."""
+        self._broker = (address, port)
         self._heard: list[Heard] = []
         self._changed = threading.Condition()
         self._ready = threading.Event()
@@ -54,7 +54,7 @@ class Traffic:
         self._client.on_message = self._on_message
 
     def __enter__(self) -> Self:
-        self._client.connect("127.0.0.1", self._port)
+        self._client.connect(*self._broker)
         self._client.loop_start()
         if not self._ready.wait(_CONNECT_SECONDS):
             raise TimeoutError("the bench's own broker does not answer")

@@ -14,10 +14,15 @@ def mosquitto_program() -> str | None:
 
 
 class Mosquitto:
-    """One broker on its own port and directory; loopback only, open to everybody."""
+    """One broker on its own port and directory; open to everybody who reaches `address`."""
 
     def __init__(
-        self, directory: Path, *, in_flight_max: int = 500, options: tuple[str, ...] = ()
+        self,
+        directory: Path,
+        *,
+        address: str = "127.0.0.1",
+        in_flight_max: int = 500,
+        options: tuple[str, ...] = (),
     ) -> None:
         """Write the configuration to `directory`, which is created and kept.
 
@@ -29,11 +34,12 @@ class Mosquitto:
         self._program = program
         self._process: subprocess.Popen[bytes] | None = None
         self.directory = directory
+        self.address = address
         self.port = free_port()
-        self.url = f"mqtt://127.0.0.1:{self.port}"
+        self.url = f"mqtt://{address}:{self.port}"
         directory.mkdir(parents=True, exist_ok=True)
         lines = (
-            f"listener {self.port} 127.0.0.1",
+            f"listener {self.port} {address}",
             "allow_anonymous true",
             "user root",
             f"max_inflight_messages {in_flight_max}",
@@ -57,7 +63,7 @@ class Mosquitto:
                 stdout=log,
                 stderr=log,
             )
-        wait_for_port(self.port)
+        wait_for_port(self.port, self.address)
 
     def kill(self) -> None:
         """Kill the broker with SIGKILL."""
