@@ -97,9 +97,8 @@ def test_an_access_point_does_not_run_on_under_an_older_unit(city: "City") -> No
     city.system.run("sh", "-ec", f"printf '{older}' > /etc/systemd/system/{unit}")
     city.system.run("systemctl", "daemon-reload")
     city.system.run("systemctl", "start", unit)
-    keeps = json.dumps({"agent_other_units": []})
-    for width in (640, 320):
-        words = ("-e", f"agent_camera_width={width}", "-e", keeps)
+    for camera in ({"agent_camera_width": 640, "agent_camera_height": 384}, {}):
+        words = ("-e", json.dumps({**camera, "agent_other_units": []}))
         played = city.play("site.yml", "--tags", "agent", *words)
         assert played.status == 0, played.said[-6000:]
         running = city.system.run("systemctl", "show", "-PSubState", unit).stdout.strip()
