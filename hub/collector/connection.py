@@ -21,9 +21,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from hub.collector.address import BrokerAddress
-from hub.collector.session_name import session_name
 from hub.errors import BrokerError
 from hub.settings import Broker
+from node.messages import session_name
 
 _ANSWER_TIMEOUT_SECONDS = 10.0
 _CONNECT_TIMEOUT_SECONDS = 5.0
@@ -54,7 +54,7 @@ class Connection:
         self.subscribed = False
         self._client = paho.Client(
             callback_api_version=CallbackAPIVersion.VERSION2,
-            client_id=session_name(settings.client_id, password=password),
+            client_id=session_name(settings.client_id, password.encode()),
             clean_session=False,
             protocol=MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,

@@ -12,6 +12,7 @@ _log = logging.getLogger(__name__)
 _PORTION_INTERVAL_SECONDS = 0.5
 _PASS_INTERVAL_SECONDS = 86_400.0
 _RETRY_SECONDS = 60.0
+_UNTOLD = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Forgetting:
@@ -27,16 +28,16 @@ class Forgetting:
         self._keep_days = keep_days
         self._mark = Mark()
         self._next = 0.0
-        self._nodes_say: datetime | None = None
+        self._nodes_say = _UNTOLD
 
     def heard(self, envelopes: Iterable[Envelope]) -> None:
         """Take what nodes with a clock that is set say the time is; nothing goes before."""
-        said = [each.at for each in envelopes if each.clock_synced and not each.historical]
-        self._nodes_say = max([*said, *filter(None, [self._nodes_say])], default=None)
+        said = (each.at for each in envelopes if each.clock_synced and not each.historical)
+        self._nodes_say = max([self._nodes_say, *said])
 
     def tick(self, now: float) -> None:
         """Delete a portion, when it is time to."""
-        if not self._keep_days or now < self._next or self._nodes_say is None:
+        if not self._keep_days or now < self._next or self._nodes_say == _UNTOLD:
             return
         before = min(datetime.now(UTC), self._nodes_say) - timedelta(days=self._keep_days)
         try:

@@ -1,6 +1,5 @@
 """Decides what a delivered message is; pure, and nothing gets past it unchecked."""
 
-import re
 from datetime import UTC
 from typing import TypeAlias
 
@@ -19,7 +18,6 @@ from node.messages import (
     read_still_info,
 )
 
-_BOOT = re.compile("[0-9a-f]{16}")
 _OUTSIDE_THE_ROW = frozenset({"state", "reply"})
 
 
@@ -79,24 +77,10 @@ def read_message(topic: str, payload: bytes) -> Item:
     envelope = decode_envelope(payload)
     _check(envelope, node, kind)
     if kind == "state":
-        return StateChange(envelope, _read_state(envelope))
+        return StateChange(envelope, decode_data(envelope, State))
     if kind == "reply":
-        return Answer(node, _read_reply(envelope))
+        return Answer(node, decode_reply(envelope.data))
     return Measurement(envelope)
-
-
-def _read_state(envelope: Envelope) -> State:
-    state = decode_data(envelope, State)
-    for ledger in state.ledgers:
-        _check_boot(ledger.boot)
-    return state
-
-
-def _read_reply(envelope: Envelope) -> Reply:
-    reply = decode_reply(envelope.data)
-    if reply.boot:
-        _check_boot(reply.boot)
-    return reply
 
 
 def _read_still(node: str, payload: bytes) -> Still:
@@ -115,15 +99,9 @@ def _check(envelope: Envelope, node: str, kind: str) -> None:
         raise MessageError("the envelope names another node than its topic")
     if envelope.kind != kind:
         raise MessageError("the envelope names another kind than its topic")
-    _check_boot(envelope.boot)
     if (envelope.seq == 0) != (kind in _OUTSIDE_THE_ROW):
         raise MessageError(f"a {kind} cannot have seq {envelope.seq}")
     try:
         envelope.at.astimezone(UTC)
     except OverflowError as error:
         raise MessageError("the moment is beyond the calendar") from error
-
-
-def _check_boot(boot: str) -> None:
-    if not _BOOT.fullmatch(boot):  # the contract's pattern allows a line end behind it
-        raise MessageError("a boot is not 16 hexadecimal digits")

@@ -34,6 +34,7 @@ from node.messages.events import (
 )
 from node.messages.health import Health
 from node.messages.kinds import KINDS
+from node.messages.session_name import session_name
 from node.messages.state import BootLedger, State
 from node.messages.still import STILL_BYTES_MAX, read_still_info, write_still_info
 from node.messages.topics import NODE_NAME_PATTERN, TOPIC_ROOT, parse_topic, topic_of
@@ -79,6 +80,7 @@ __all__ = [
     "encode_command",
     "parse_topic",
     "read_still_info",
+    "session_name",
     "topic_of",
     "write_still_info",
 ]

@@ -27,7 +27,9 @@ class Replay(
     """Send measurements of a boot again; the reply names those that are gone."""
 
     id: _Id
-    boot: Annotated[str, Meta(pattern="^[0-9a-f]{16}$", description="Run of the agent.")]
+    boot: Annotated[
+        str, Meta(pattern="^[0-9a-f]{16}$", max_length=16, description="Run of the agent.")
+    ]
     first: Annotated[int, Meta(ge=1, le=2**63 - 1, description="First sequence number.")]
     last: Annotated[int, Meta(ge=1, le=2**63 - 1, description="Last sequence number, included.")]
 
@@ -70,7 +72,14 @@ class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     problem: Annotated[
         str, Meta(max_length=PROBLEM_LENGTH_MAX, description="Why not, for a person.")
     ] = ""
-    boot: Annotated[str, Meta(description="replay: run of the agent that was asked for.")] = ""
+    boot: Annotated[
+        str,
+        Meta(
+            pattern="^([0-9a-f]{16})?$",
+            max_length=16,
+            description="replay: run of the agent that was asked for.",
+        ),
+    ] = ""
     gone: Annotated[
         tuple[Seqs, ...], Meta(description="replay: ranges that the node no longer holds.")
     ] = ()

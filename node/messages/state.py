@@ -8,7 +8,9 @@ from msgspec import Meta, Struct
 class BootLedger(Struct, frozen=True, kw_only=True):
     """How far one run of the agent counted, so that the hub sees a hole at the very end too."""
 
-    boot: Annotated[str, Meta(pattern="^[0-9a-f]{16}$", description="Which run of the agent.")]
+    boot: Annotated[
+        str, Meta(pattern="^[0-9a-f]{16}$", max_length=16, description="Which run of the agent.")
+    ]
     last_seq: Annotated[
         int, Meta(ge=0, le=2**63 - 1, description="Highest sequence number that run committed.")
     ]

@@ -1,10 +1,11 @@
-"""The city that the playbooks' tests share: a stock Debian, brought up by hub.yml and site.yml."""
+"""What the playbooks' tests share: a city on one stock Debian, and a hub alone on another."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pytest
 from services.debian_server import server_root
+from services.hub_machine import TAGS, HubMachine
 from services.namespaced import NamespacedSystem
 from services.provisioned import Played, Station
 
@@ -37,3 +38,11 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
             city.first[playbook] = played = city.play(playbook)
             assert played.status == 0, played.said[-6000:]
         yield city
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubMachine]:
+    with HubMachine(tmp_path_factory.mktemp("hub")) as hub:
+        played = hub.play("hub.yml", *TAGS)
+        assert played.status == 0, played.said[-6000:]
+        yield hub

@@ -1,7 +1,6 @@
 """The hub over the years: its disk is lost, its certificate ends, a play is cut, a node goes."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,14 +22,6 @@ pytestmark = [
 ]
 BROKER = ("hub.yml", "--tags", "mosquitto")
 NO_PASSPHRASE = ("-e", "mosquitto_passphrase_file=")
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubMachine]:
-    with HubMachine(tmp_path_factory.mktemp("hub")) as hub:
-        played = hub.play("hub.yml", *TAGS)
-        assert played.status == 0, played.said[-6000:]
-        yield hub
 
 
 def names(certificate: x509.Certificate) -> set[str]:

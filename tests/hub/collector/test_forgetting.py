@@ -65,3 +65,13 @@ def test_a_clock_of_the_hub_that_is_far_ahead_deletes_nothing(database: Database
     forgetting.heard([structs.replace(now, clock_synced=False)])
     run(forgetting, 100.0)
     assert kept(database) == [1]
+
+
+def test_a_node_that_tells_an_impossible_time_costs_nothing(database: Database) -> None:
+    put(database, 1, days_ago=11)
+    forgetting = Forgetting(database, keep_days=10)
+    first_day = datetime(1, 1, 1, tzinfo=UTC)
+    said = structs.replace(TALKER.envelope("wifi", {}, 9), at=first_day, clock_synced=True)
+    forgetting.heard([said])
+    run(forgetting, 100.0)
+    assert kept(database) == [1]

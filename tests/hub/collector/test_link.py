@@ -18,8 +18,8 @@ from services.waiting import until
 
 from hub.collector.inbox import Delivery, Inbox
 from hub.collector.link import Link
-from hub.collector.session_name import session_name
 from hub.settings import Broker
+from node.messages import session_name
 
 
 @contextmanager
@@ -89,8 +89,8 @@ def test_nobody_can_guess_the_session_that_waits_for_the_collector(mosquitto: Mo
 
 
 def test_without_a_password_the_session_has_the_plain_name() -> None:
-    assert session_name("simpul-hub", password="") == "simpul-hub"
-    names = {session_name("simpul-hub", password=password) for password in ("a", "b")}
+    assert session_name("simpul-hub", b"") == "simpul-hub"
+    names = {session_name("simpul-hub", password) for password in (b"a", b"b")}
     assert len(names) == 2
     assert all(re.fullmatch("simpul-hub-[0-9a-f]{16}", name) for name in names)
 

@@ -32,6 +32,7 @@ from provisioning.image.describe import Description
 BOOT_SECONDS_MAX = 1800
 INSTALL_SECONDS_MAX = 3000
 SLOT_BOOT = "/usr/lib/simpul/slot-boot"
+OPERATION = "de.pengutronix.rauc / de.pengutronix.rauc.Installer Operation"
 HOST = "http://10.0.2.2"
 pytestmark = [pytest.mark.long, pytest.mark.timeout(4 * 3600)]
 
@@ -117,6 +118,7 @@ def test_a_good_bundle_is_installed_boots_and_is_confirmed(workshop: Workshop) -
         trust(board, workshop.keys)
         assert ask(board, f"{SLOT_BOOT} get-current") == ["a"]
         assert ask(board, f"{SLOT_BOOT} get-state b") == ["bad"]
+        assert ask(board, f"busctl get-property {OPERATION}") == ['s "idle"']
         url = f"{HOST}:{workshop.server.port}/good.raucb"
         fetch = f"import urllib.request as u; u.urlretrieve('{url}', '/data/bundle.raucb')"
         ask(board, f'python3 -c "{fetch}"; sync /data/bundle.raucb', timeout_s=INSTALL_SECONDS_MAX)
@@ -129,6 +131,11 @@ def test_a_good_bundle_is_installed_boots_and_is_confirmed(workshop: Workshop) -
         until(board, f"{SLOT_BOOT} on-trial; echo $?", "1", tries=300)
         assert ask(board, f"{SLOT_BOOT} get-primary") == ["b"]
         assert ask(board, "findmnt -no SOURCE /data") != []
+        # No seed made this slot: accounts are the image's, and these folders are both slots'.
+        assert ask(board, "id -u simpul; id -u technician") == ["700", "1000"]
+        assert ask(board, "getent shadow technician | cut -d: -f8") == [""]
+        for shared in ("/var/lib/cloud", "/var/lib/simpul", "/var/lib/systemd/timesync"):
+            assert ask(board, f"findmnt -no FSTYPE {shared}") == ["ext4"], shared
         board.send("systemctl poweroff")
         board.wait_off(BOOT_SECONDS_MAX)
 

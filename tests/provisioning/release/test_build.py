@@ -13,6 +13,7 @@ from node.install.lay_down import lay_down
 from node.install.tree import broken_files
 from provisioning.release.build import Built, Recipe, Target, build_release, parse_target
 from provisioning.release.errors import BuildError
+from provisioning.release.hub import build_hub_release
 from provisioning.release.pack import make_delta, pack_tree
 from provisioning.release.sign import sign_bundle
 
@@ -51,6 +52,17 @@ def test_building_elsewhere_gives_the_same_release(
     (again,) = build_release(tmp_path / "out", LEAN, (RASPBERRY,), elsewhere)
     assert again.release == built[RASPBERRY].release
     assert again.bundle.read_bytes() == built[RASPBERRY].bundle.read_bytes()
+
+
+def test_a_hubs_release_takes_no_nodes_place(
+    source: Path, built: dict[Target, Built], tmp_path: Path
+) -> None:
+    bundle = Path(shutil.copy(built[DESK].bundle, tmp_path))
+    hubs = build_hub_release(
+        tmp_path, DESK, source, counter=LEAN.counter, version=LEAN.version, extras=("hub",)
+    )
+    assert hubs.bundle.name == bundle.name.replace("simpul-", "simpul-hub-", 1)
+    assert bundle.read_bytes() == built[DESK].bundle.read_bytes()
 
 
 @pytest.mark.parametrize(("target", "machine"), [(RASPBERRY, 183), (DESK, 62)])
