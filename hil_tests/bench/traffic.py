@@ -92,10 +92,9 @@ class Traffic:
                         return heard
                 left_seconds = end - time.monotonic()
                 if left_seconds <= 0 or not self._changed.wait(left_seconds):
-                    kinds = sorted({each.kind for each in self._heard[since:]})
+                    said = _kinds(self._heard[since:])
                     raise TimeoutError(
-                        f"no such {kind} within {timeout_seconds:g} s; heard: "
-                        f"{', '.join(kinds) or 'nothing'}"
+                        f"no such {kind} within {timeout_seconds:g} s; heard: {said}"
                     )
 
     def wait_until(
@@ -118,3 +117,13 @@ class Traffic:
         with self._changed:
             self._heard.append(Heard(time.monotonic(), message.topic, bytes(message.payload)))
             self._changed.notify_all()
+
+
+def _kinds(heard: list[Heard]) -> str:
+    """Return the kinds of messages, and of a part that failed the latest reason."""
+    kinds = {each.kind: "" for each in heard}
+    for each in heard:
+        if each.kind == "event/source-failed":
+            failed = each.data()
+            kinds[each.kind] = f" ({failed['source']}: {failed['reason']})"
+    return ", ".join(kind + kinds[kind] for kind in sorted(kinds)) or "nothing"

@@ -8,7 +8,7 @@ while the box is closed, so that a cut wire reads as an open box.
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from gpiozero import LED, DigitalInputDevice, GPIOZeroError
@@ -42,10 +42,17 @@ class GpiozeroLines:
         self._factory = factory
         self._errors = errors
         self._explained = partial(explained, errors=errors)
-        with self._explained("cannot be claimed; is another program using them?"):
-            self._lamp = _lamp(board, factory)
-            self._button = _contact(board.button_pin, factory, moved)
-            self._lid = _contact(board.tamper_pin, factory, moved)
+        self._lamp: LED | None = None
+        self._button: DigitalInputDevice | None = None
+        self._lid: DigitalInputDevice | None = None
+        with ExitStack() as undo:
+            # A line still held by this attempt would be busy for every later one.
+            undo.callback(self.close)
+            with self._explained("cannot be claimed; is another program using them?"):
+                self._lamp = _lamp(board, factory)
+                self._button = _contact(board.button_pin, factory, moved)
+                self._lid = _contact(board.tamper_pin, factory, moved)
+            undo.pop_all()
 
     def light(self, *, lit: bool) -> None:
         """Switch the lamp. Raises BoardError."""

@@ -1,10 +1,11 @@
 """What moves a board's contacts and sees its lamp from outside, on each kind of lines."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Protocol
 
 import msgspec
+from gpiozero import DigitalInputDevice
 from gpiozero.pins.mock import MockFactory
 from services.gpio_sim import GpioSim
 
@@ -20,6 +21,8 @@ class Hands(Protocol):
     def open_lines(self, board: Board, moved: Callable[[], None]) -> GpiozeroLines: ...
     def contact(self, pin: int, *, closed: bool) -> None: ...
     def lamp_level(self) -> bool: ...
+    def another_program(self, pin: int) -> AbstractContextManager[object]:
+        """Hold a line inside the `with`."""
 
 
 class MockHands:
@@ -39,6 +42,9 @@ class MockHands:
     def lamp_level(self) -> bool:
         return bool(self._factory.pin(LAMP).state)
 
+    def another_program(self, pin: int) -> AbstractContextManager[object]:
+        return closing(DigitalInputDevice(pin, pull_up=True, pin_factory=self._factory))
+
 
 class SimHands:
     """On the kernel's simulated chip."""
@@ -56,6 +62,17 @@ class SimHands:
 
     def lamp_level(self) -> bool:
         return self._sim.is_high(LAMP)
+
+    @contextmanager
+    def another_program(self, pin: int) -> Iterator[object]:
+        import lgpio  # noqa: PLC0415 - in the guest only
+
+        handle = lgpio.gpiochip_open(self._sim.chip)
+        lgpio.gpio_claim_input(handle, pin)
+        try:
+            yield handle
+        finally:
+            lgpio.gpiochip_close(handle)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ The latter runs in the guest (test_board_in_guest.py).
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import msgspec
 import pytest
@@ -14,6 +14,7 @@ from services.gpio_sim import CONFIG
 from services.waiting import until
 
 from node.board.lines import Levels
+from node.errors import BoardError
 from node.settings import Board
 
 BOARD = Board(adapter="gpiozero", lamp_pin=LAMP, button_pin=BUTTON, tamper_pin=TAMPER)
@@ -72,6 +73,26 @@ def test_lines_can_be_opened_again(person: Hands) -> None:
         with closing(person.open_lines(BOARD, nobody)) as lines:
             lines.light(lit=True)
             until(person.lamp_level, "the lamp", seconds=5)
+
+
+def test_a_line_that_was_busy_is_claimed_once_it_is_free(person: Hands) -> None:
+    for pin in (TAMPER, BUTTON, LAMP):
+        with person.another_program(pin), pytest.raises(BoardError, match="another program"):
+            person.open_lines(BOARD, nobody)
+        with closing(person.open_lines(BOARD, nobody)) as lines:
+            lines.light(lit=True)
+            until(person.lamp_level, "the lamp", seconds=5)
+
+
+@NOT_HERE
+def test_a_line_that_is_busy_for_a_moment_is_waited_for() -> None:
+    with hands("gpio-sim") as person:
+        for pin in (TAMPER, BUTTON, LAMP):
+            other = ExitStack()
+            other.enter_context(person.another_program(pin))
+            threading.Timer(0.2, other.close).start()
+            with closing(person.open_lines(BOARD, nobody)) as lines:
+                assert lines.read() == Levels(pressed=False, opened=True)
 
 
 def test_what_is_not_wired_says_nothing(person: Hands) -> None:

@@ -18,7 +18,7 @@ TESTS = (
 )
 # gpiozero asks what Pi it runs on before it knows a pin by its number: a Pi 4.
 PI = "cp /proc/cpuinfo /run/cpuinfo; echo 'Revision : c03111' >> /run/cpuinfo"
-ACCESS_POINT_COUNT, UNITS_COUNT, CONTRACT_COUNT = 24, 3, 7
+ACCESS_POINT_COUNT, UNITS_COUNT, CONTRACT_COUNT = 24, 3, 9
 
 pytestmark = [
     pytest.mark.guest,
