@@ -147,6 +147,12 @@ class Register:
                 "INSERT INTO host_key(at, who, node, public_key, state) VALUES (?,?,?,?,?)",
                 (now_text(), self.who, node, public_key, state),
             )
+            if state in {"flashed", "revoked"}:
+                db.execute(
+                    "INSERT INTO view(at, who, node, still_sha256)"
+                    " SELECT ?1, ?2, ?3, '' WHERE EXISTS (SELECT 1 FROM view WHERE node = ?3)",
+                    (now_text(), self.who, node),
+                )
 
     def host_keys(self, node: str) -> dict[str, KeyState]:
         """Return the keys that `node` may show now, and their states, the newest first.
@@ -175,14 +181,15 @@ class Register:
             )
 
     def view_confirmed(self, node: str) -> bool:
-        """Tell whether the view of `node` was confirmed since its last card was flashed."""
+        """Tell whether the view of `node` was confirmed since its last card was flashed.
+
+        That card left a row without a still: no clock is asked what came first.
+        """
         with self.reading() as db:
-            found = db.execute(
-                "SELECT 1 FROM view WHERE node = ?1 AND at >= coalesce((SELECT max(at) FROM"
-                " host_key WHERE node = ?1 AND state IN ('flashed', 'revoked')), '')",
-                (node,),
+            last = db.execute(
+                "SELECT still_sha256 FROM view WHERE node = ? ORDER BY id DESC LIMIT 1", (node,)
             ).fetchone()
-        return found is not None
+        return last is not None and last["still_sha256"] != ""
 
     def rows(self, table: str) -> list[dict[str, object]]:
         """Return every row of one of TABLES."""

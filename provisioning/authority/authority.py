@@ -236,18 +236,29 @@ class Authority:
         ]
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise AuthorityError(f"{self.directory}: the key of mqtt is of another kind")
+        if at >= authority.not_valid_after_utc:
+            raise AuthorityError(
+                f"{self.directory}: the authority of mqtt ended on "
+                f"{authority.not_valid_after_utc:%Y-%m-%d}, if this machine's clock is right"
+            )
         return x509.pem(x509.make_list(authority, key, revoked, number=number, at=at))
 
     def _next_list(self, generation: Generation) -> tuple[int, datetime]:
-        """Return number and time of the next list: later than the last, as OpenSSL prefers."""
-        at = datetime.now(UTC).replace(microsecond=0) - _CLOCK_SKEW
+        """Return number and time of the next list: later than the last, as OpenSSL prefers.
+
+        But never later than now: a broker with a list of the future refuses everybody, and the last
+        may be of a clock that was ahead.
+        """
+        now = datetime.now(UTC).replace(microsecond=0)
+        at = now - _CLOCK_SKEW
         place = (generation.kind, generation.number)
         with self.register.transaction() as db:
             row = db.execute(
                 "SELECT number, at FROM list WHERE kind = ? AND generation = ?", place
             ).fetchone()
             if row:
-                at = max(at, datetime.fromisoformat(row["at"]) + timedelta(seconds=1))
+                later = datetime.fromisoformat(row["at"]) + timedelta(seconds=1)
+                at = max(at, later) if later <= now else at
             number = row["number"] + 1 if row else 1
             db.execute(
                 "INSERT OR REPLACE INTO list(kind, generation, number, at) VALUES (?,?,?,?)",

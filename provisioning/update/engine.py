@@ -187,10 +187,10 @@ class Engine:
         end_s = gate.clock() + gate.soak_s
         self._record.note(f"the wave is watched for {gate.soak_s:g} s")
         self._changed()
-        while gate.clock() < end_s:
+        while (left_s := end_s - gate.clock()) > 0:
             if self._wish():
                 return False
-            gate.sleep(min(_LOOK_S, end_s - gate.clock()))
+            gate.sleep(min(_LOOK_S, left_s))
         return True
 
     def _collect(self, done: set[Future[Entry]]) -> None:

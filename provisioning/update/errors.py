@@ -15,6 +15,10 @@ class UnreachableError(SimpulError, ConnectionError):
     """The node does not answer, or is not the one it was."""
 
 
+class RefusedError(UnreachableError):
+    """The node answers, and lets nobody in with what was shown to it."""
+
+
 class NodeError(SimpulError, RuntimeError):
     """The node answers, and cannot do what it was told."""
 

@@ -8,7 +8,7 @@ import shlex
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
@@ -20,7 +20,7 @@ from invoke.exceptions import CommandTimedOut, ThreadException
 from msgspec import Struct
 
 from node.install.machine import Outcome, Standing
-from provisioning.update.errors import NodeError, UnreachableError
+from provisioning.update.errors import NodeError, RefusedError, UnreachableError
 
 PROGRAM = "/opt/simpul/current/bin/simpul-node"
 INCOMING = PurePosixPath("/opt/simpul/incoming")
@@ -40,6 +40,8 @@ _FAILURES = (
     CommandTimedOut,
     ThreadException,
 )
+_NO_KEY = "No authentication methods available"
+"""Paramiko's words, which it raises with no class of their own."""
 T = TypeVar("T", bound=Outcome)
 
 
@@ -240,7 +242,10 @@ def connected(way: Way) -> Iterator[FabricSession]:
 
 @contextmanager
 def opened(way: Way) -> Iterator[Connection]:
-    """Open a connection to the node, known by its pinned keys. Raises UnreachableError."""
+    """Open a connection to the node, known by its pinned keys.
+
+    Raises UnreachableError, and RefusedError where it does not let anybody in.
+    """
     # Its thread would print a trace of what is raised here as well.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     options: dict[str, object] = {"allow_agent": not way.identity_file, "look_for_keys": False}
@@ -259,17 +264,18 @@ def opened(way: Way) -> Iterator[Connection]:
         connect_kwargs=options | dict.fromkeys(("banner_timeout", "auth_timeout"), 30),
     )
     connection.client.set_missing_host_key_policy(_Pinned(way.host_keys))
-    with translated(way.host):
-        connection.open()
-        connection.transport.set_keepalive(_KEEPALIVE_S)
-        # Where a stalled node's buffers are full, Paramiko writes for ever; the kernel does not.
-        connection.transport.sock.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(way.stall_s * 1000)
-        )
-    try:
+    with ExitStack() as stack:
+        # Fabric closes only what it opened wholly: a refused login would stay open at the node.
+        stack.callback(connection.client.close)
+        stack.callback(connection.close)
+        with translated(way.host):
+            connection.open()
+            connection.transport.set_keepalive(_KEEPALIVE_S)
+            # Where a stalled node's buffers are full, Paramiko writes for ever; the kernel ends it.
+            connection.transport.sock.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(way.stall_s * 1000)
+            )
         yield connection
-    finally:
-        connection.close()
 
 
 def answer(connection: Connection, command: str, timeout_s: float) -> Result:
@@ -284,12 +290,15 @@ def answer(connection: Connection, command: str, timeout_s: float) -> Result:
 
 @contextmanager
 def translated(host: str) -> Iterator[None]:
-    """Turn what Paramiko and Fabric raise into UnreachableError."""
+    """Turn what Paramiko and Fabric raise into UnreachableError, or RefusedError."""
     try:
         yield
     except _FAILURES as error:
         # Paramiko says who it is that is not believed; a name for what is silent.
         words = str(error) or type(error).__name__
+        if isinstance(error, paramiko.AuthenticationException) or words == _NO_KEY:
+            why = f"lets nobody in with your key and its certificate ({words}); has it ended?"
+            raise RefusedError(f"{host}: {why}") from error
         raise UnreachableError(f"{host}: {words}") from error
 
 

@@ -15,11 +15,11 @@ from fabric import Connection
 from fabric.runners import Result
 from msgspec import Struct
 
-from provisioning.update.errors import NodeError, PutOffError, UnreachableError
+from provisioning.update.errors import NodeError, PutOffError, RefusedError, UnreachableError
 from provisioning.update.link import Way, answer, files_of, opened
 from provisioning.update.os_bundle import OsBundle
 from provisioning.update.rollout import Entry, offline
-from provisioning.update.turn import address_of, met_again
+from provisioning.update.turn import address_of, met_again, well_within
 
 _PROGRAMS = "/usr/lib/simpul"
 # What both slots see as one.
@@ -27,6 +27,7 @@ _SENT = "/var/lib/simpul/system.raucb"
 _ASK_TIMEOUT_S = 60
 _INSTALL_TIMEOUT_S = 3600
 _RETRY_S = 5.0
+_RETURN_S = 120.0
 _SAID_CHARACTERS_MAX = 500
 # `rauc install` says why on standard output; on standard error it says only that it failed.
 _WHY = re.compile(r"^LastError: (.+)$", re.MULTILINE)
@@ -84,14 +85,14 @@ def update_system(node: str, way: Way, orders: OsOrders, *, told: str | None = N
                 return ended
             if before.version != version:
                 noise = _give(node, connection, orders, before)
+    except (NodeError, RefusedError) as error:
+        return Entry("failed", str(error))
     except UnreachableError as error:
         if before is None:
             return offline(error)
         return Entry("unreachable", f"lost before it was told anything: {error}")
     except PutOffError as error:
         return Entry("pending", str(error))
-    except NodeError as error:
-        return Entry("failed", str(error))
     assert before is not None  # noqa: S101 - for the type checker: else it returned above
     ended = _await(way, before.start, orders)
     return Entry(ended.state, ". ".join(filter(None, (ended.message, noise))), changed=True)
@@ -124,18 +125,23 @@ def _went_back(connection: Connection, now: System, told: str | None, version: s
 
 def look_again_at_system(way: Way, version: str) -> Entry | None:
     """Return how a node stands that got `version` and is not well any more; else None."""
+    return well_within(lambda: _look_again(way, version), _RETURN_S)
+
+
+def _look_again(way: Way, version: str) -> tuple[Entry | None, bool]:
+    """Return what is wrong with a node, and whether that may pass by itself."""
     try:
         with opened(way) as connection:
             now = look_at(connection)
     except UnreachableError as error:
-        return Entry("unreachable", f"not met again after its update: {error}")
+        return Entry("unreachable", f"not met again after its update: {error}"), True
     except NodeError as error:
-        return Entry("failed", f"after its update: {error}")
+        return Entry("failed", f"after its update: {error}"), True
     if now.version != version or now.on_trial:
-        return Entry("rolled-back", f"has {now.version} again")
+        return Entry("rolled-back", f"has {now.version} again"), False
     if now.agent != "active":
-        return Entry("failed", f"after its update: its agent is {now.agent}")
-    return None
+        return Entry("failed", f"after its update: its agent is {now.agent}"), True
+    return None, False
 
 
 def look_at(connection: Connection) -> System:

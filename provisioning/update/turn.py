@@ -21,6 +21,7 @@ from provisioning.update.errors import (
     PlanError,
     PutOffError,
     RecordError,
+    RefusedError,
     UnreachableError,
 )
 from provisioning.update.link import Session, Trial
@@ -79,14 +80,14 @@ def update_node(
             if gone := _went_back(before, orders, told):
                 return gone
             return _update(place, session, before, connect, orders)
+    except (NodeError, RefusedError) as error:
+        return Entry("failed", str(error))
     except UnreachableError as error:
         if before is None:
             return offline(error)
         return Entry("unreachable", str(error))
     except PutOffError as error:
         return Entry("pending", str(error))
-    except NodeError as error:
-        return Entry("failed", str(error))
 
 
 def take_up_node(place: Place, connect: Connect, orders: Orders, told: str | None) -> Entry:
@@ -110,10 +111,10 @@ def roll_back_node(place: Place, connect: Connect, releases: Container[str]) -> 
             if runs not in releases:
                 return _stays(before, runs)
             outcome = session.rollback(runs)
+    except (NodeError, RefusedError) as error:
+        return Entry("failed", str(error))
     except UnreachableError as error:
         return Entry("unreachable", str(error)) if before else offline(error)
-    except NodeError as error:
-        return Entry("failed", str(error))
     if no_better := _no_better(outcome):
         return Entry("failed", no_better)
     return Entry("success", f"has {outcome.confirmed[:_DIGITS]} again", changed=outcome.changed)
@@ -166,21 +167,40 @@ def look_again(
 
     A release under which the agent crashes or ended is taken back. That it lost what it had when it
     ended as `entry` tells, such as the broker, may have another reason, for many nodes at once: it
-    stops the rollout, and is left for a person.
+    stops the rollout, and is left for a person. One look that fails says nothing of a node on a
+    weak link: it is looked at for two minutes.
     """
+    return well_within(lambda: _look(place, entry, connect, releases), _RETURN_S)
+
+
+def well_within(look: Callable[[], tuple[Entry | None, bool]], within_s: float) -> Entry | None:
+    """Look until nothing is wrong, or until the trouble is no passing one; return what it is."""
+    end_s = time.monotonic() + within_s
+    while True:
+        trouble, passing = look()
+        if trouble is None or not passing or time.monotonic() > end_s:
+            return trouble
+        time.sleep(_RETRY_S)  # a node that comes back tells nobody
+
+
+def _look(
+    place: Place, entry: Entry, connect: Connect, releases: Container[str]
+) -> tuple[Entry | None, bool]:
+    """Return what is wrong with a node, and whether that may pass by itself."""
     try:
         with connect(place) as session:
             now = session.status()
             if now.confirmed not in releases:
-                return Entry("rolled-back", now.message or "the release is not on it any more")
+                gone = now.message or "the release is not on it any more"
+                return Entry("rolled-back", gone), False
             if why := _late_trouble(now):
-                return _left(session, now.confirmed, f"after its update: {why}")
+                return _left(session, now.confirmed, f"after its update: {why}"), False
     except UnreachableError as error:
-        return Entry("unreachable", f"not met again after its update: {error}")
+        return Entry("unreachable", f"not met again after its update: {error}"), True
     except NodeError as error:
-        return Entry("failed", f"after its update: {error}")
+        return Entry("failed", f"after its update: {error}"), True
     less = lost(entry.had, now)
-    return Entry("failed", f"after its update: {less}") if less else None
+    return (Entry("failed", f"after its update: {less}"), True) if less else (None, False)
 
 
 def _late_trouble(now: Standing) -> str:

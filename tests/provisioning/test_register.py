@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import os
 import stat
@@ -192,6 +193,24 @@ def test_reading_makes_no_register(tmp_path: Path) -> None:
     register.record_card(CARD)
     assert register.exists
     assert len(register.rows("card")) == 1
+
+
+def test_a_view_is_confirmed_until_the_next_card_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register = Register(tmp_path / "register.db")
+    days = itertools.count(28, -1)
+    monkeypatch.setattr("provisioning.register.now_text", lambda: f"2026-01-{next(days)}T00:00:00Z")
+    for _ in range(2):
+        register.record_host_key("a", "card", "flashed")
+        assert not register.view_confirmed("a")
+        register.record_view("a", "0" * 64)
+        assert register.view_confirmed("a")
+        register.record_host_key("a", "made", "confirmed")
+        register.record_host_key("b", "card", "flashed")
+        assert register.view_confirmed("a")
+    register.forget_host_keys("a")
+    assert not register.view_confirmed("a")
 
 
 def test_what_is_no_text_is_not_kept(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -16,7 +16,7 @@ from services.waiting import until
 
 from provisioning.authority import x509
 from provisioning.authority.authority import Authority
-from provisioning.authority.errors import RequestError
+from provisioning.authority.errors import AuthorityError, RequestError
 from provisioning.register import Register
 
 # All that Mosquitto 2.0 says of a certificate that is revoked, expired or of another authority.
@@ -130,6 +130,37 @@ def test_a_revoked_node_stays_out_after_the_broker_took_the_list(
         "the broker to refuse a revoked certificate",
     )
     assert comes_in(broker, papers, "pasar-horas")
+
+
+def clock_ahead(days: int) -> type[datetime]:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) + timedelta(days=days)
+
+    return Ahead
+
+
+def test_a_list_of_a_clock_that_was_ahead_is_followed_by_one_of_now(
+    papers: Path,
+    broker: Mosquitto,
+    authority: Authority,
+    passphrase: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    enrolled(authority, passphrase, papers, "taman-bunga")
+    with monkeypatch.context() as wrong:
+        wrong.setattr("provisioning.authority.authority.datetime", clock_ahead(400))
+        publish(authority, passphrase, papers)
+        wrong.setattr("provisioning.authority.authority.datetime", clock_ahead(40_000))
+        with pytest.raises(AuthorityError, match=r"ended on .* if this machine's clock is right"):
+            publish(authority, passphrase, papers)
+    assert broker._process
+    os.kill(broker._process.pid, signal.SIGHUP)
+    until(lambda: not comes_in(broker, papers, "taman-bunga"), "the broker to refuse everybody")
+    publish(authority, passphrase, papers)
+    os.kill(broker._process.pid, signal.SIGHUP)
+    until(lambda: comes_in(broker, papers, "taman-bunga"), "the broker to take the list of now")
 
 
 def said(broker: Mosquitto) -> str:

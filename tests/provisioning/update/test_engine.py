@@ -1,5 +1,6 @@
 """The engine begins nodes within its bounds, obeys the operator, and goes on after a kill."""
 
+import itertools
 import random
 import signal
 import subprocess
@@ -213,6 +214,26 @@ def test_a_release_that_breaks_an_hour_later_stays_with_the_canary(tmp_path: Pat
     )
     assert len(turn.begun) == 1
     assert Counter(entry.state for entry in entries.values()) == {"rolled-back": 1, "cancelled": 39}
+
+
+def test_time_that_passes_between_two_readings_of_the_clock_ends_nothing(tmp_path: Path) -> None:
+    clock, turn = Hours(), Turn()
+    ticks = itertools.count()
+
+    def sleep(seconds: float) -> None:
+        assert seconds >= 0
+        clock.sleep(seconds)
+
+    gate = Gate(
+        look=lambda *_: None,
+        soak_s=0.4,
+        clock=lambda: clock.now_s + next(ticks) * 0.3,
+        sleep=sleep,
+    )
+    with Record(tmp_path / "r") as record:
+        record.begin(head())
+        Engine(record, PLAN, record.begun().limits, turn, Around(gate=gate)).run()
+        assert {entry.state for entry in record.entries.values()} == {"success"}
 
 
 def test_every_wave_is_looked_at_again_before_the_next(tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
 """A node is believed by any of its pinned keys, and found where the inventory says; a real sshd."""
 
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 from services.sshd import Sshd, sshd_missing
+from services.waiting import until
 
 from provisioning.authority.authority import Authority
-from provisioning.update.errors import UnreachableError
+from provisioning.update.errors import RefusedError, UnreachableError
 from provisioning.update.link import Way, answer, opened
 
 pytestmark = pytest.mark.skipif(sshd_missing(), reason="needs root and openssh-server")
@@ -55,6 +57,23 @@ def test_no_other_key_is_believed(way: Way, tmp_path: Path) -> None:
         user_of(structs.replace(way, host_keys=(other,)))
     with pytest.raises(UnreachableError, match="no key of it is known"):
         user_of(structs.replace(way, host_keys=()))
+
+
+def test_a_login_refused_is_told_and_leaves_nothing_open(way: Way, tmp_path: Path) -> None:
+    keygen(tmp_path / "strange")
+    before = threading.active_count()
+    stranger = structs.replace(way, identity_file=str(tmp_path / "strange"))
+    with pytest.raises(RefusedError, match=r"127\.0\.0\.1: lets nobody in with your key"):
+        user_of(stranger)
+    with pytest.raises(UnreachableError, match="no key of it is known"):
+        user_of(structs.replace(way, host_keys=()))
+    until(lambda: threading.active_count() == before, "the connections to be closed")
+
+
+def test_without_any_key_a_login_is_refused(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    with pytest.raises(RefusedError, match="No authentication methods available"):
+        user_of(structs.replace(way, identity_file=""))
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

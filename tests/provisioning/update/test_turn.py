@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,13 @@ from services.idle_time import IdleTime
 from node.install.machine import Outcome, Standing
 from provisioning.update import turn as turns
 from provisioning.update.bundles import Choice
-from provisioning.update.errors import NodeError, PlanError, PutOffError, UnreachableError
+from provisioning.update.errors import (
+    NodeError,
+    PlanError,
+    PutOffError,
+    RefusedError,
+    UnreachableError,
+)
 from provisioning.update.link import Session, Trial
 from provisioning.update.plan import Place
 from provisioning.update.rollout import Entry
@@ -115,14 +122,52 @@ def test_a_trial_that_lost_something_is_not_confirmed(
 
 
 @pytest.mark.parametrize("lost", ["delivers", "frames", "beacons"])
-def test_a_second_look_finds_what_was_lost_since(lost: str) -> None:
+def test_a_second_look_finds_what_was_lost_since(time: IdleTime, lost: str) -> None:
     node = Answers(msgspec.structs.replace(HAS_NEW, **{lost: False}))
     ended = Entry("success", changed=True, had=("delivers", "frames", "beacons"))
     found = look_again(PLACE, ended, node.connect, {NEW})
     assert found
     assert found.state == "failed"
+    assert time.now_s > 0
     had_less = msgspec.structs.replace(ended, had=())
     assert look_again(PLACE, had_less, node.connect, {NEW}) is None
+
+
+def test_what_passes_by_itself_ends_no_rollout(time: IdleTime) -> None:
+    ended = Entry("success", changed=True, had=("delivers",))
+    reconnecting = msgspec.structs.replace(HAS_NEW, delivers=False)
+    assert look_again(PLACE, ended, Answers(reconnecting, HAS_NEW).connect, {NEW}) is None
+    node, misses = Answers(HAS_NEW), [UnreachableError("timed out")] * 3
+
+    @contextmanager
+    def connect(place: Place) -> Iterator[Session]:
+        if misses:
+            raise misses.pop()
+        with node.connect(place) as session:
+            yield session
+
+    assert look_again(PLACE, ended, connect, {NEW}) is None
+    assert 0 < time.now_s < 60
+    gone = look_again(PLACE, ended, partial(_away, UnreachableError("timed out")), {NEW})
+    assert gone == Entry("unreachable", "not met again after its update: timed out")
+    assert time.now_s > 60
+
+
+@contextmanager
+def _away(error: Exception, _: Place) -> Iterator[Session]:
+    raise error
+    yield
+
+
+def test_who_lets_nobody_in_is_no_node_that_was_away() -> None:
+    connect = partial(_away, RefusedError("lets nobody in"))
+    orders = turns.Orders(catalog=Shelf())  # type: ignore[arg-type]
+    refused = Entry("failed", "lets nobody in")
+    assert update_node(PLACE, connect, orders) == refused
+    assert roll_back_node(PLACE, connect, {NEW}) == refused
+    away = partial(_away, UnreachableError("no route"))
+    assert update_node(PLACE, away, orders).away
+    assert roll_back_node(PLACE, away, {NEW}).away
 
 
 def test_a_node_that_decided_alone_is_held_to_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
