@@ -8,6 +8,7 @@ installed that are no older than what the node had, and nothing else.
 import logging
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,8 @@ from node.settings import Uplink
 from node.uplink.link import Link, Message, Received
 
 _TURN_S = 5.0
+# A broker may let everyone in and then refuse the subscription, or end the connection.
+_LASTED_S = 60.0
 # The installer bounds itself, also the longest download; cut off amid a trial it loses a release.
 _INSTALL_TIMEOUT_S = LONGEST_S + 3600
 _SAID_CHARACTERS_MAX = 500
@@ -79,12 +82,14 @@ class Follower:
             # It has no word for its death: the agent's tells that the node is gone.
             link.open(broker, Message(topic=report_topic(self._node), payload=b""))
             link.subscribe(notice_topic(self._node))
-            pause.reset()
+            lasting_since_s = time.monotonic()
             while not stop.is_set() and not self._replaced:
                 for happening in link.turn(_TURN_S):
                     if isinstance(happening, Received):
                         self._take(happening.payload)
                 self._report(link)
+                if time.monotonic() - lasting_since_s >= _LASTED_S:
+                    pause.reset()
         finally:
             link.close()
 

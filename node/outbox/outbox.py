@@ -72,6 +72,7 @@ class Outbox:
         self._store: Store | None = None
         self._damage = ""
         self._refusing = False
+        self._read_only = False
         self._totals = Totals(0, 0, 0)
         self._last_seq = 0
         self._volatile: dict[Key, Batch] = {}
@@ -240,9 +241,7 @@ class Outbox:
             self.commit()
             if self._store and self._marks:
                 self._write(self._store, marks_too=True)
-            if self._store:
-                self._store.close()
-                self._store = None
+            self._shut()
 
     def _offer(self, batches: list[Batch]) -> None:
         for batch in batches:
@@ -286,16 +285,21 @@ class Outbox:
     # -- the file, its bounds and its troubles -----------------------------------------------
 
     def _opened(self) -> Store | None:
+        if self._read_only:
+            # A file opened on a read-only disk stays so, also when the disk can be written again.
+            self._shut()
         if self._store:
             return self._store
         try:
             store, damage = open_store(self._file, damage=self._damage)
-            totals = store.totals()
+            totals, marked_count = store.totals(), store.unsent_count(self._marks)
         except OutboxError as error:
             self._refused(error)
             return None
         self._store, self._damage, self._totals = store, "", totals
-        self._count(unsent=sum(batch.count for batch in self._volatile.values()))
+        # The file does not know yet what was acknowledged, nor what waits to be written.
+        waiting_count = sum(batch.count for batch in self._volatile.values())
+        self._count(unsent=waiting_count - marked_count)
         if damage:
             reason, count = damage
             event = OutboxDamaged(reason=reason[:500], salvaged_count=count)
@@ -383,8 +387,16 @@ class Outbox:
         self._refusing = True
         if isinstance(error, StoreDamagedError) and self._store:
             self._damage = str(error)
+            self._shut()
+        if _says_read_only(error):
+            # Left open till the next commit: what is on the disk can still be read and sent.
+            self._read_only = True
+
+    def _shut(self) -> None:
+        if self._store:
             self._store.close()
-            self._store = None
+        self._store = None
+        self._read_only = False
 
     def _count(self, *, held: int = 0, unsent: int = 0, sacrificed: int = 0) -> None:
         self._totals = Totals(
@@ -392,3 +404,9 @@ class Outbox:
             self._totals.unsent_count + unsent,
             self._totals.sacrificed_count + sacrificed,
         )
+
+
+def _says_read_only(error: OutboxError) -> bool:
+    # Python's own errors of sqlite3 have no such name.
+    name: str = getattr(error.__cause__, "sqlite_errorname", "")
+    return name.startswith("SQLITE_READONLY")

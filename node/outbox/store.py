@@ -124,6 +124,18 @@ class Store:
         """Return one batch, or None when it was removed."""
         return next(self._batches("boot = ? AND first = ?", key), None)
 
+    def unsent_count(self, keys: Iterable[Key]) -> int:
+        """Return how many messages of these batches are here and not marked sent."""
+        with _translated(self._file):
+            rows = (
+                self._db.execute(
+                    "SELECT last - first + 1 FROM batch WHERE boot = ? AND first = ? AND sent = 0",
+                    key,
+                ).fetchone()
+                for key in keys
+            )
+            return sum(row[0] for row in rows if row)
+
     def every(self, *, newest_first: bool) -> Iterator[Batch]:
         """Yield every batch in the order of writing or against it."""
         return self._batches(f"TRUE ORDER BY id {'DESC' if newest_first else 'ASC'}", ())

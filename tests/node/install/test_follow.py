@@ -1,5 +1,8 @@
 """A follower carries one notice out at a time, and tells how the node stands at any time."""
 
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -8,9 +11,12 @@ from services.loop_cards import needs_loop
 from services.small_disk import fill, mounted
 from services.waiting import until
 
+from node.clock import FakeClock
+from node.errors import UplinkError
 from node.install.follow import Follower
 from node.install.notice import Notice
 from node.settings import Uplink
+from node.uplink.link import Happening
 from node.uplink.memory_link import MemoryBroker, MemoryLink
 
 RELEASE = "b" * 64
@@ -79,6 +85,52 @@ def test_a_notice_that_is_refused_is_answered(
     for payload in (b"{", b'{"id": "../x"}', msgspec.json.encode(notice | {"url": "x" * 20_000})):
         follower._take(payload)
     assert len(follower._reports) == 1
+
+
+class EndedLink(MemoryLink):
+    """A connection that the broker lets in and ends `after` turns of 5 s."""
+
+    def __init__(self, clock: FakeClock, after: int) -> None:
+        super().__init__(MemoryBroker())
+        self._clock = clock
+        self._turns_left = after
+
+    def turn(self, timeout_seconds: float) -> Sequence[Happening]:
+        if not self._turns_left:
+            raise UplinkError("ended by the broker")
+        self._turns_left -= 1
+        self._clock.advance(timeout_seconds)
+        return ()
+
+
+class Pauses(threading.Event):
+    """Remembers the pauses instead of making them, and stops after some."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._count = count
+        self.seconds: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout
+        self.seconds.append(timeout)
+        if len(self.seconds) == self._count:
+            self.set()
+        return self.is_set()
+
+
+def test_a_broker_that_ends_every_connection_is_asked_ever_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(time, "monotonic", clock.mono)
+    turns = iter([0, 0, 2, 0, 11, 0, 13, 0])
+    uplink = Uplink(brokers=("mqtt://127.0.0.1",))
+    follower = Follower("n0", uplink, lambda: EndedLink(clock, next(turns)), tmp_path)
+    pauses = Pauses(8)
+    follower.run(pauses)
+    for seconds, limit in zip(pauses.seconds, (1, 2, 4, 8, 16, 32, 1, 2), strict=True):
+        assert limit / 2 <= seconds <= limit
 
 
 @needs_loop

@@ -1,7 +1,9 @@
 """The outbox keeps what it took, within its bounds, through every trouble of its disk."""
 
 import os
+import shutil
 import sqlite3
+import subprocess
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +45,10 @@ def drain(outbox: Outbox, *, acknowledge: bool = True) -> list[Delivery]:
 
 def seqs(deliveries: list[Delivery]) -> list[int]:
     return [envelope.seq for delivery in deliveries for envelope in delivery.envelopes]
+
+
+def remount(disk: Path, mode: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{mode}", str(disk)], check=True)
 
 
 @pytest.fixture
@@ -318,6 +324,39 @@ class TestTroubledDisk:
         outbox.commit()
         assert not outbox.figures().volatile
         assert sorted(seqs(drain(outbox))) == list(range(1, 10_003))
+
+    def test_a_disk_that_was_read_only_when_the_outbox_was_opened(
+        self, file: Path, small_disk: Path, clock: FakeClock
+    ) -> None:
+        killed = open_outbox(file, clock)
+        put(killed, 4)
+        killed.commit()
+        for part in file.parent.iterdir():  # the log too: without it nothing opens read-only
+            shutil.copy(part, small_disk)
+        remount(small_disk, "ro")
+        outbox = open_outbox(small_disk / "outbox.db", clock, boot="00000000000000bb")
+        put(outbox, 2)
+        outbox.commit()
+        assert outbox.figures().volatile
+        assert outbox.figures().unsent_count == 6
+        assert len(seqs(drain(outbox))) == 6
+        for _ in range(2):
+            put(outbox, 3)
+            outbox.commit()
+        assert outbox.figures().unsent_count == 6, "what was acknowledged is not counted anew"
+        assert outbox.replay(BOOT, 1, 5) == (Seqs(first=5, last=5),)
+        again = outbox.take_history()
+        assert again
+        assert again.replayed
+        assert seqs([again]) == [1, 2, 3, 4]
+        remount(small_disk, "rw")
+        outbox.commit()
+        assert not outbox.figures().volatile
+        assert outbox.figures().unsent_count == 6
+        outbox.close()
+        later = open_outbox(small_disk / "outbox.db", clock, boot="00000000000000cc")
+        later.commit()
+        assert seqs(drain(later)) == [3, 4, 5, 6, 7, 8]
 
 
 class TestDamage:
