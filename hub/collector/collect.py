@@ -86,9 +86,12 @@ class _Collector:
         while not self._stop.is_set():
             if not network.is_alive():
                 raise BrokerError("the network's thread died; the service must start again")
+            connected = self._link.connected
             batch = self._inbox.take(self._batch_max, timeout_seconds=_IDLE_SECONDS)
             if batch:
                 self._handle(batch)
+            elif connected:
+                self._page.told(time.monotonic(), backlog=False)
             self._asking.tick(time.monotonic())
             self._forgetting.tick(time.monotonic())
             # Who hears nobody says nothing of them: the file grows old, and the page tells that.
@@ -110,7 +113,9 @@ class _Collector:
                 show(self._fleet, self._page, item, delivery)
             except MessageError as error:
                 self._refuse(delivery, error)
-        self._page.told(time.monotonic())
+        # The broker first delivers what it queued while nobody was there, then what it retains.
+        backlog = not any(delivery.retained for delivery in batch)
+        self._page.told(time.monotonic(), backlog=backlog)
 
     def _read(self, delivery: Delivery) -> Item:
         try:

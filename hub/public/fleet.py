@@ -33,6 +33,8 @@ class Fleet:
             place.spoke_at = received_at
         if known is not None and not state.online and not state.title:
             state = structs.replace(known, online=False)  # a bare will says nothing but death
+        if retained and place.state_boot == envelope.boot and known == state:
+            return  # the same again: who spoke since the broker said it first is still there
         place.state = state
         place.state_boot = envelope.boot
         place.state_at = received_at

@@ -12,6 +12,8 @@ from hub.public.fleet import Fleet
 _log = logging.getLogger(__name__)
 _INTERVAL_SECONDS = 1.0
 _SETTLE_SECONDS = 2.0
+_BACKLOG_SECONDS = 120.0
+"""Longest wait for the end of a backlog, or else the page's readers would call it outdated."""
 _RENEW_SECONDS = 30.0
 """Well below the minute that readers count on, for the database may hold up a refresh."""
 _PENDING_STILLS_MAX = 64
@@ -36,10 +38,12 @@ class PublicPage:
         """Have a still written with the next refresh; None removes it."""
         self._stills[node] = jpeg
 
-    def told(self, now: float) -> None:
-        """Note that the broker began to tell of nodes."""
+    def told(self, now: float, *, backlog: bool) -> None:
+        """Note that the broker tells of nodes; a backlog names few of them, and how they were."""
         if self._settled_at is None:
-            self._settled_at = now + _SETTLE_SECONDS
+            self._settled_at = now + _BACKLOG_SECONDS
+        if not backlog:
+            self._settled_at = min(self._settled_at, now + _SETTLE_SECONDS)
 
     def refresh(self, now: float) -> None:
         """Write what changed, when it is time to; a full disk is logged and tried again."""

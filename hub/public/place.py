@@ -8,6 +8,7 @@ from hub.settings import Public
 from node.messages import Envelope, State, StillInfo, Wifi
 
 _ALIVE_AFTER_DEATH = timedelta(seconds=5)
+_ANCHOR_SPAN = timedelta(hours=1)
 
 
 @dataclass(slots=True)
@@ -23,8 +24,10 @@ class Place:
     spoke_at: datetime | None = None
     """When anything came, late or not; what is retained was said at some time before."""
     anchor_boot: str = ""
-    anchor: datetime | None = None
-    """Wall time of the hub at which the node's monotonic clock was zero, for anchor_boot."""
+    anchor_since: datetime | None = None
+    anchors: tuple[datetime, ...] = ()
+    """Wall time of the hub at which the node's monotonic clock was zero, for anchor_boot: the
+    earliest of the hour since anchor_since, then the earliest of the hour before."""
     still: StillInfo | None = None
     still_version: str = ""
     still_received_at: datetime | None = None
@@ -50,14 +53,21 @@ class Place:
         """Take a live message as a sign of life, and to date the node's monotonic clock.
 
         A message may have waited underway, so the earliest zero of the clock is the right one.
+        Not for ever: one clock may run faster than the other, and the hub's may be set.
         """
         self.live_at = max(received_at, self.live_at or received_at)
         try:
             zero = received_at - timedelta(seconds=envelope.mono)
         except OverflowError:
             return
-        if self.anchor is None or self.anchor_boot != envelope.boot or zero < self.anchor:
-            self.anchor_boot, self.anchor = envelope.boot, zero
+        known = self.anchors if self.anchor_boot == envelope.boot else ()
+        # A hub's clock that was set back makes an age negative: that hour is over as well.
+        age = abs(received_at - (self.anchor_since or received_at))
+        if known and age < _ANCHOR_SPAN:
+            self.anchors = (min(zero, known[0]), *known[1:])
+            return
+        self.anchors = (zero, *known[:1]) if age < 2 * _ANCHOR_SPAN else (zero,)
+        self.anchor_boot, self.anchor_since = envelope.boot, received_at
 
     def takes(self, info: StillInfo) -> bool:
         """Whether a still is newer than the one that is there."""
@@ -130,9 +140,9 @@ class Place:
     ) -> datetime | None:
         """Date something by the best clock there is; it is never later than its reception."""
         best = at.astimezone(UTC) if at is not None else None
-        if best is None and self.anchor is not None and self.anchor_boot == boot:
+        if best is None and self.anchors and self.anchor_boot == boot:
             try:
-                best = self.anchor + timedelta(seconds=mono)
+                best = min(self.anchors) + timedelta(seconds=mono)
             except OverflowError:
                 best = None
         if best is None or received_at is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import TypeAlias
 
-from node.board.contact import Contact, Presses
+from node.board.contact import Lid, Presses
 from node.board.lamp import Lamp
 from node.board.lines import Levels, Lines
 from node.board.status import Condition, Status, status_of
@@ -52,7 +52,7 @@ class BoardSource:
     def run(self, sink: Sink, stop: threading.Event) -> None:
         """Watch and light until `stop` is set. Raises BoardError."""
         with closing(self._open_lines(self._wake.set)) as lines, self._running():
-            presses, lid, lamp = Presses(), Contact(), Lamp(lines)
+            presses, lid, lamp = Presses(), Lid(), Lamp(lines)
             while not stop.is_set():
                 self._wake.clear()  # before reading: what moves from here on wakes again
                 now = self._clock.mono()
@@ -77,10 +77,10 @@ class BoardSource:
         )
 
 
-def _tell(levels: Levels, presses: Presses, lid: Contact, *, now: float, sink: Sink) -> None:
+def _tell(levels: Levels, presses: Presses, lid: Lid, *, now: float, sink: Sink) -> None:
     if (press := presses.step(levels.pressed, now)) is not None:
         _LOG.info("service button: %s press", press)
         sink.event("button", ButtonPressed(press=press))
     if lid.step(levels.opened, now):
-        _LOG.warning("the box was %s", "opened" if lid.settled else "closed")
-        sink.event("tamper", Tamper(opened=lid.settled))
+        _LOG.warning("the box was %s", "opened" if lid.opened else "closed")
+        sink.event("tamper", Tamper(opened=lid.opened))

@@ -30,6 +30,12 @@ def rename_whole(old: Path, new: Path) -> None:
     fsync_directory(new.parent)
 
 
+def remove_whole(file: Path) -> None:
+    """Remove a file if it is there, and see it gone from the card. Raises OSError."""
+    file.unlink(missing_ok=True)
+    fsync_directory(file.parent)
+
+
 def scrub(file: Path) -> None:
     """Overwrite a seed where it lies, at the same length. Raises OSError.
 

@@ -8,12 +8,13 @@ import msgspec
 from msgspec import Struct
 
 from node.enrol.errors import EnrolError, PapersError
-from node.enrol.files import rename_whole, scrub, write_whole
-from node.enrol.places import PENDING, Places, pending
+from node.enrol.files import remove_whole, rename_whole, scrub, write_whole
+from node.enrol.places import PENDING, Places, pending, public_part
 from node.enrol.programs import run_program
 
 PAPERS_BYTES_MAX = 1_048_576
 _PUBLIC = 0o644
+_PRIVATE = 0o600
 _SSHD = "/usr/sbin/sshd"
 
 
@@ -58,13 +59,13 @@ def install(places: Places, papers: Papers) -> Installed:
         for waiting in (authority, certificate, host_certificate):
             _move_in(waiting)
         _move_in(mqtt_key)
-        _move_in(_public(host_key))
-        _move_in(host_key)
+        _copy_in(public_part(host_key), mode=_PUBLIC)
+        _copy_in(host_key, mode=_PRIVATE)
         _name_host_key(places)
-        places.token.unlink(missing_ok=True)
         left = tuple(filter(None, map(_scrub, places.seeds())))
         for memory in places.memories():
             memory.unlink()
+        _end_token(places)
     except OSError as error:
         if isinstance(error, EnrolError):
             raise
@@ -102,7 +103,7 @@ def _check_mqtt(certificate: Path, authority: Path, key: Path) -> None:
 def _check_ssh(certificate: Path, key: Path) -> None:
     try:
         said = run_program("ssh-keygen", "-L", "-f", certificate)
-        fingerprint = run_program("ssh-keygen", "-l", "-f", _public(key)).split()[1]
+        fingerprint = run_program("ssh-keygen", "-l", "-f", public_part(key)).split()[1]
     except EnrolError as error:
         raise PapersError(f"the SSH certificate cannot be read: {error}") from error
     if "host certificate" not in said or f"Public key: ED25519-CERT {fingerprint}\n" not in said:
@@ -116,6 +117,19 @@ def _name_host_key(places: Places) -> None:
     write_whole(places.sshd_host, named.encode(), mode=_PUBLIC)
     for old in (places.root / "etc/ssh").glob("ssh_host_*_key*"):
         old.unlink()
+
+
+def _end_token(places: Places) -> None:
+    """End the token, and only then the key that it was used for.
+
+    The station takes a token again for the same host key only: as long as a cut can bring the token
+    back, the key waits beside it, and the next request shows the same one.
+    """
+    if places.token.parent.exists():
+        remove_whole(places.token)
+    waiting = pending(places.host_key)
+    for file in (waiting, public_part(waiting)):
+        remove_whole(file)
 
 
 def _key_at_hand(file: Path) -> Path:
@@ -133,8 +147,11 @@ def _move_in(file: Path) -> None:
         rename_whole(file, file.with_name(file.name.replace(PENDING, "")))
 
 
-def _public(key: Path) -> Path:
-    return key.with_name(key.name + ".pub")
+def _copy_in(file: Path, *, mode: int) -> None:
+    """Put a copy of what is pending under its own name; what is in use already stays."""
+    if PENDING in file.name:
+        own = file.with_name(file.name.replace(PENDING, ""))
+        write_whole(own, file.read_bytes(), mode=mode)
 
 
 def _scrub(file: Path) -> str:

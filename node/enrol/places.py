@@ -77,6 +77,11 @@ class Places(Struct, frozen=True):
         return list((self.root / _COPIES).glob("*/obj.pkl"))
 
 
+def public_part(key: Path) -> Path:
+    """Return where ssh-keygen(1) puts the public part of an SSH key."""
+    return key.with_name(key.name + ".pub")
+
+
 def pending(file: Path) -> Path:
     """Return where a key or paper waits until all of them have come."""
     return file.with_name(file.name + PENDING)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from node.enrol.errors import EnrolError
 from node.enrol.files import rename_whole, settle
-from node.enrol.places import Places, pending
+from node.enrol.places import Places, pending, public_part
 from node.enrol.programs import run_program
 from node.messages import NODE_NAME_PATTERN
 
@@ -61,13 +61,22 @@ def _mqtt_key(file: Path) -> Path:
 
 
 def _host_key(file: Path, name: str) -> str:
-    """Make the key; return its public part, which ssh-keygen writes last."""
-    public = file.with_name(file.name + ".pub")
-    if not file.exists() or not public.exists():
-        file.unlink(missing_ok=True)
-        run_program("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", file)
-        settle(file, public)
+    """Make the key, which is there once its private part is; return its public part."""
+    public = public_part(file)
+    if not _is_written(file) or not _is_written(public):
+        beside = file.with_name(file.name + ".new")
+        for left in (beside, public_part(beside), file):
+            left.unlink(missing_ok=True)  # ssh-keygen asks before it overwrites a key
+        run_program("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", beside)
+        settle(beside, public_part(beside))
+        rename_whole(public_part(beside), public)
+        rename_whole(beside, file)
     return public.read_text(encoding="utf-8").strip()
+
+
+def _is_written(file: Path) -> bool:
+    """Tell whether a file holds something: before it settled, a cut left it there but empty."""
+    return file.exists() and file.stat().st_size > 0
 
 
 def _give_to_agent(file: Path) -> None:

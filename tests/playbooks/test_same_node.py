@@ -144,7 +144,18 @@ def test_what_is_settled_by_files_is_settled_by_the_same_files() -> None:
 
 
 def test_the_rules_of_udev_are_the_same() -> None:
-    rules = layer("agent").project_files["usr/lib/udev/rules.d/60-simpul-gpio.rules"]
-    read = variables("agent")
-    source = read["agent_udev_rules"][-1]["src"].replace("{{ agent_units }}", read["agent_units"])
-    assert source.endswith(f"/../{rules}")
+    read, folder = variables("agent"), "usr/lib/udev/rules.d/"
+    ours = {
+        file["path"].removeprefix("/etc/udev/rules.d/"): file["src"]
+        .replace("{{ agent_units }}", read["agent_units"])
+        .removeprefix("{{ playbook_dir }}/../")
+        for file in read["agent_udev_rules"]
+        if "src" in file  # the other is their folder
+    }
+    theirs = {
+        path.removeprefix(folder): source
+        for path, source in layer("agent").project_files.items()
+        if path.startswith(folder)
+    }
+    assert ours == theirs
+    assert {*theirs} == {file.name for file in (ROOT / "node/units").glob("*.rules")}

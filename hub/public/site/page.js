@@ -23,7 +23,7 @@ let failures = 0;
 // How far the server's clock is ahead of this phone's, which may be wrong.
 let aheadMilliseconds = 0;
 
-// Object.hasOwn and AbortSignal.timeout are missing on older phones.
+// Object.hasOwn is missing on older phones.
 function has(object, key) {
   return Object.prototype.hasOwnProperty.call(object, key);
 }
@@ -260,11 +260,14 @@ function noteClock(response) {
 }
 
 async function refresh() {
+  // AbortSignal.timeout is missing on older phones, where a hanging request would be the last.
+  const abort = new AbortController();
+  const giveUp = setTimeout(() => abort.abort(), REQUEST_TIMEOUT_SECONDS * 1000);
   try {
     const response = await fetch("cameras.json", {
       // Going back to the page would else bring the kept file, which is as old as its Date says.
       cache: "no-cache",
-      signal: AbortSignal.timeout?.(REQUEST_TIMEOUT_SECONDS * 1000),
+      signal: abort.signal,
     });
     if (!response.ok) throw new Error(`status ${response.status}`);
     const fresh = await response.json();
@@ -274,6 +277,8 @@ async function refresh() {
     failures = 0;
   } catch {
     failures += 1;
+  } finally {
+    clearTimeout(giveUp);
   }
   if (file) render();
   else if (failures > 1) renderSummary(0, 0);

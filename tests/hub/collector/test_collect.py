@@ -4,9 +4,11 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from services.mosquitto import Mosquitto
@@ -14,6 +16,7 @@ from services.talker import Talker
 from services.waiting import until
 
 from hub.collector import collect
+from hub.public.directory import PublicDirectory
 from hub.settings import Broker, DatabaseAt, Gaps, HubSettings, Public
 from hub.store import Arrival, Database, incomplete_boots, store
 from hub.store.schema import measurement
@@ -43,16 +46,26 @@ def collector(
 ) -> Iterator[None]:
     """Run a collector on a database that has its tables; it listens by the time the test begins."""
     del database
+    with collecting(settings, caplog):
+        yield
+
+
+@contextmanager
+def collecting(settings: HubSettings, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Run a collector that listens by the time the block begins."""
     stop, ready = threading.Event(), threading.Event()
     thread = threading.Thread(target=collect, args=(settings, stop), kwargs={"ready": ready.set})
     with caplog.at_level(logging.INFO, logger="hub.collector.link"):
+        before = caplog.text.count("connected to broker")
         thread.start()
         assert ready.wait(10)
         # What a node says before that and nothing retains, nobody hears.
-        until(lambda: "connected to broker" in caplog.text, "the collector to listen")
-    yield
-    stop.set()
-    thread.join(15)
+        until(lambda: caplog.text.count("connected to broker") > before, "the collector to listen")
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(15)
     assert not thread.is_alive()
 
 
@@ -154,6 +167,37 @@ def test_the_public_directory_follows_the_node(mosquitto: Mosquitto, public: Pat
         until(lambda: not cameras(public), "the node to be taken out")
         until(lambda: not (public / "stills" / "pasar-horas.jpg").exists(), "its still to go")
         node.publish("frame", b"", retain=True, wait=True)
+
+
+def test_the_page_waits_for_the_nodes_behind_what_the_broker_queued(
+    mosquitto: Mosquitto,
+    settings: HubSettings,
+    public: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hub.public.page._SETTLE_SECONDS", 0.0)
+    slow = msgspec.structs.replace(
+        settings, database=msgspec.structs.replace(settings.database, batch_max=1)
+    )
+    with Talker(mosquitto.url, "pasar-horas") as node:
+        with collecting(slow, caplog):
+            node.birth()
+            until(lambda: "pasar-horas" in cameras(public), "the page")
+        for _ in range(20):
+            node.measure()
+        node.publish("wifi", b"no more", wait=True)
+        written: list[list[str]] = []
+        write = PublicDirectory.write_cameras
+
+        def noted(directory: PublicDirectory, content: bytes) -> None:
+            write(directory, content)
+            written.append([view["state"] for view in cameras(public).values()])  # type: ignore[misc]
+
+        monkeypatch.setattr(PublicDirectory, "write_cameras", noted)
+        with collecting(slow, caplog):
+            until(lambda: bool(written), "the page to be written again")
+    assert all(states != [] for states in written)
 
 
 def complete(shown: dict[str, dict[str, object]]) -> bool:

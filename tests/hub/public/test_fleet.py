@@ -82,6 +82,14 @@ def test_a_node_that_speaks_long_after_its_death_is_there() -> None:
     assert fleet.online(later(9)) == {"pasar-horas"}
 
 
+def test_a_death_that_the_broker_tells_again_is_no_new_one() -> None:
+    fleet = born()
+    for retained, seconds in ((False, 0), (True, 8)):
+        fleet.state(envelope(), State(online=False), received_at=later(seconds), retained=retained)
+        fleet.heard(envelope(1, kind="wifi"), received_at=later(seconds + 1))
+    assert fleet.online(later(9)) == {"pasar-horas"}
+
+
 def test_a_node_that_falls_silent_is_offline_until_it_says_something() -> None:
     fleet = born()
     assert fleet.online(later(4000)) == {"pasar-horas"}
@@ -127,6 +135,45 @@ def test_without_a_clock_a_retained_still_is_dated_by_the_monotonic_clock() -> N
     assert view(fleet).state == "stale"
     fleet.heard(envelope(1, kind="wifi", mono=1000.0), received_at=NOW)
     assert view(fleet).updated_at == later(-600)
+
+
+UNSYNCED = {"clock_synced": False, "at": datetime(1970, 1, 1, tzinfo=UTC)}
+
+
+def test_a_node_whose_clock_runs_slow_has_fresh_stills_after_weeks() -> None:
+    fleet, slow, last = born(), 30e-6, 24 * 86_400.0
+    for second in range(0, int(last) + 1, 600):
+        fleet.heard(envelope(1, kind="wifi", mono=second * (1 - slow)), received_at=later(second))
+    fleet.still(
+        info(mono=last * (1 - slow), **UNSYNCED), b"jpeg", received_at=later(last), retained=False
+    )
+    shown = view(fleet, later(last))
+    assert shown.updated_at is not None
+    assert later(last) - shown.updated_at < timedelta(seconds=1)
+    assert shown.state == "online"
+
+
+@pytest.mark.parametrize(("hub_behind_hours", "hours"), [(2.0, 0.1), (1.5, 1.1), (-1.5, 0.1)])
+def test_a_clock_of_the_hub_that_was_set_dates_no_still_for_long(
+    hub_behind_hours: float, hours: float
+) -> None:
+    fleet = born()
+    for second in range(0, int(hours * 3600) + 61, 20):
+        error = hub_behind_hours * 3600 if second <= 60 else 0
+        fleet.heard(envelope(1, kind="wifi", mono=second), received_at=later(second - error))
+    moment = later(second + 1)
+    fleet.still(info(mono=second, **UNSYNCED), b"jpeg", received_at=moment, retained=False)
+    assert view(fleet, moment).updated_at == later(second)
+
+
+def test_what_waited_underway_is_dated_by_what_did_not_an_hour_ago() -> None:
+    fleet = born()
+    fleet.heard(envelope(1, kind="wifi", mono=0.0), received_at=NOW)
+    for second in range(20, 6401, 20):
+        late = envelope(1, kind="wifi", mono=second)
+        fleet.heard(late, received_at=later(second + 300))
+    fleet.still(info(mono=6400.0, **UNSYNCED), b"jpeg", received_at=later(6700), retained=False)
+    assert view(fleet, later(6700)).updated_at == later(6400)
 
 
 def test_a_clock_that_runs_ahead_cannot_make_a_still_fresher_than_its_reception() -> None:

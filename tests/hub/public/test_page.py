@@ -1,10 +1,11 @@
 """The page in a real browser: what a citizen sees on a small phone."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from services.public_site import Site, place
 
 SITE = Path(__file__).parents[3] / "hub" / "public" / "site"
@@ -93,6 +94,25 @@ def test_the_page_refreshes_by_itself(site: Site, page: Page) -> None:
     expect(page.locator(".card")).to_have_count(2)
     site.show(place("pasar-horas"), place("taman-bunga"), place("terminal"))
     expect(page.locator("h2")).to_have_text(["Pasar Horas", "Taman Bunga", "Terminal"])
+
+
+def test_a_request_that_hangs_is_given_up_by_an_old_browser_too(site: Site, page: Page) -> None:
+    now = datetime.now(UTC)
+    page.clock.install(time=now)
+    page.clock.pause_at(now + timedelta(seconds=60))
+    page.add_init_script("delete AbortSignal.timeout")  # after the clock, which brings its own
+    held: list[Route] = []
+    page.route("**/cameras.json", lambda route: held.append(route), times=1)  # noqa: PLW0108 - no built-in serves
+    site.show(place("terminal", camera=False, still=None, updated_at=None))
+    with page.expect_request("**/cameras.json"):
+        page.goto(site.url)
+    assert page.evaluate("AbortSignal.timeout") is None
+    with page.expect_event("requestfailed", timeout=10_000):
+        page.clock.run_for(10_000)  # as long as a request may take
+    with page.expect_response("**/cameras.json"):
+        page.clock.run_for(8_000)  # the pause after a failure
+    expect(page.locator("h2")).to_have_text("Terminal")
+    assert len(held) == 1
 
 
 @pytest.mark.parametrize("width", [320, 360, 1280])

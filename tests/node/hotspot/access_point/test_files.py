@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from node.errors import AccessPointError, SettingsError
+from node.hotspot.access_point import apply as applying
 from node.hotspot.access_point import files, tools
 from node.hotspot.access_point.apply import TARGET, apply
 from node.hotspot.access_point.dnsmasq import render_dnsmasq
@@ -149,6 +151,57 @@ class TestWithPrograms:
         asked.clear()
         apply(Hotspot(), directory=tmp_path, systemctl=systemctl)
         assert asked == [["stop", TARGET]]
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("at", ["try-reload-or-restart", "start"])
+    def test_what_systemctl_failed_at_is_done_by_the_next_call(
+        self, tmp_path: Path, at: str
+    ) -> None:
+        asked: list[list[str]] = []
+        fails = True
+
+        def systemctl(words: Sequence[str]) -> None:
+            asked.append(list(words))
+            if fails and words[0] == at:
+                raise AccessPointError("systemctl: connection timed out")
+
+        fails = False
+        apply(HOTSPOT, directory=tmp_path, systemctl=systemctl)
+        fails = True
+        with pytest.raises(AccessPointError, match="timed out"):
+            apply(changed(uplink_interface="end0"), directory=tmp_path, systemctl=systemctl)
+        # Settings that are refused meanwhile forget nothing, and add nothing.
+        with pytest.raises(SettingsError):
+            apply(changed(channel=99), directory=tmp_path, systemctl=systemctl)
+        fails = False
+        asked.clear()
+        more = changed(uplink_interface="end0", lease_minutes=9)
+        done = apply(more, directory=tmp_path, systemctl=systemctl)
+        units = [f"simpul-hotspot-{part}.service" for part in ("dnsmasq", "firewall")]
+        assert asked == [["try-reload-or-restart", *units], ["start", TARGET]]
+        assert f"{tmp_path}/nftables.conf: new" in done
+        assert apply(more, directory=tmp_path, systemctl=systemctl) == []
+
+    def test_what_a_killed_call_replaced_is_told_by_the_next(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[list[str]] = []
+
+        def systemctl(words: Sequence[str]) -> None:
+            asked.append(list(words))
+
+        def killed(hotspot: Hotspot, directory: Path) -> list[str]:
+            render(hotspot, directory)
+            raise KeyboardInterrupt
+
+        apply(HOTSPOT, directory=tmp_path, systemctl=systemctl)
+        with monkeypatch.context() as until_killed:
+            until_killed.setattr(applying, "render", killed)
+            with pytest.raises(KeyboardInterrupt):
+                apply(changed(channel=1), directory=tmp_path, systemctl=systemctl)
+        asked.clear()
+        apply(changed(channel=1), directory=tmp_path, systemctl=systemctl)
+        assert asked[0] == ["try-reload-or-restart", "simpul-hotspot-hostapd.service"]
 
 
 def _spoilt(each: files.Rendered, line: str) -> files.Rendered:
