@@ -113,6 +113,28 @@ def test_no_dump_is_begun_for_which_there_is_no_room(
     assert len(dumps(tmp_path)) == 3
 
 
+def test_dumps_that_are_old_make_room_for_one(backup: Run, programs: Path, tmp_path: Path) -> None:
+    """Else they would keep their room for good: nothing but a dump removes them."""
+    folder = tmp_path / "dumps"
+    oldest, old, kept = (folder / f"simpul-2026010{day}T013000Z.dump" for day in "123")
+    for dump in (oldest, old):
+        dump.write_bytes(b"")
+        os.utime(dump, (0, 0))
+    other = folder / "other-20260101T013000Z.dump"
+    other.write_bytes(b"")
+    os.utime(other, (0, 0))
+    # Every dump of this database takes 1,000 of 3,500 MiB.
+    left = f"$((3500 - 1000 * $(ls {folder} | grep -c ^simpul)))"
+    put(programs, "df", f'echo "Avail"; echo " {left}"')
+    assert backup(2600).returncode != 0, "the newest stays, however old, and so no room is made"
+    assert dumps(tmp_path) == [other.name, old.name]
+    kept.write_bytes(b"")
+    done = backup(2000)
+    assert done.returncode == 0, done.stderr
+    assert dumps(tmp_path)[:2] == [other.name, kept.name]
+    assert len(dumps(tmp_path)) == 3
+
+
 def check(tmp_path: Path) -> subprocess.CompletedProcess[str]:
     (tmp_path / "dumps/simpul-20260101T013000Z.dump").write_bytes(b"")
     command, environment = line(

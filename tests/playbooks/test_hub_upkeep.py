@@ -230,7 +230,12 @@ def test_the_page_is_where_it_was_told_though_the_play_was_cut_off(hub: HubMachi
 def test_a_page_with_a_certificate_is_verified_by_its_name(hub: HubMachine) -> None:
     run = hub.system.run
     public = "/var/lib/simpul-hub/public"
-    run("sh", "-ec", f"mkdir -p {public}; echo '{{}}' > {public}/cameras.json")
+
+    def shown(cameras: str, minutes_old: int) -> None:
+        written = f'{{"generated_at":"%Y-%m-%dT%H:%M:%S.5Z","cameras":[{cameras}]}}'
+        line = f"date --utc --date='{minutes_old} minutes ago' '+{written}'"
+        run("sh", "-ec", f"mkdir -p {public}; {line} > {public}/cameras.json")
+
     run("sh", "-ec", "echo 127.0.0.1 kota.example >> /etc/hosts")
     key, paper = "/etc/ssl/private/page.key", "/usr/local/share/ca-certificates/page.crt"
     run(
@@ -249,6 +254,11 @@ def test_a_page_with_a_certificate_is_verified_by_its_name(hub: HubMachine) -> N
         return hub.play("verify.yml", *asked, *said).status == 0
 
     try:
+        shown("{}", 4)
+        assert not verified("kota.example"), "nobody writes it any more"
+        shown("", 4)
+        assert verified("kota.example"), "no node was heard yet"
+        shown("{}", 2)
         assert verified("kota.example")
         assert verified("_"), "whatever the name: the certificate's is not looked at"
         assert not verified("localhost", "kota.example"), "it has another name"
@@ -267,6 +277,61 @@ def test_the_database_is_restarted_though_the_play_was_cut_off(hub: HubMachine) 
     played = hub.play(*words)
     assert played.status == 0, played.said[-6000:]
     assert hub.shown("postgresql@17-main.service", "MainPID") != before
+    played = hub.play(*words)
+    assert (played.status, played.changed) == (0, {HUB: 0}), played.said[-6000:]
+
+
+CLUSTER = "postgresql@17-main.service"
+
+
+def answers(hub: HubMachine) -> bool:
+    return hub.system.run("pg_isready", check=False).returncode == 0
+
+
+def is_back(hub: HubMachine) -> bool:
+    """Tell whether it answers, and systemd knows that: before, pg_ctlcluster stops it unseen."""
+    return answers(hub) and hub.shown(CLUSTER, "ActiveState") == "active"
+
+
+def verified_database(hub: HubMachine) -> bool:
+    asked = "Ask the database whether it answers"
+    said = hub.play("verify.yml", "--limit", HUB, "--start-at-task", asked).said
+    assert f"TASK [{asked}]" in said, said[-6000:]
+    return "TASK [Ask how the backups went]" in said
+
+
+def test_a_database_that_dies_comes_back(hub: HubMachine) -> None:
+    assert verified_database(hub)
+    before = hub.shown(CLUSTER, "MainPID")
+    hub.system.run("kill", "-KILL", before)
+    until(lambda: not answers(hub), "the database's end")
+    until(lambda: is_back(hub), "the database", seconds=60)
+    assert hub.shown(CLUSTER, "MainPID") != before
+
+
+def test_a_database_that_could_not_start_comes_back_when_it_can(hub: HubMachine) -> None:
+    """Also after many tries: a disk stays full until somebody comes."""
+    data = "/var/lib/postgresql/17/main/global"
+    hub.system.run("systemctl", "stop", CLUSTER)
+    hub.system.run("mv", data, f"{data}.away")
+    hub.system.run("systemctl", "start", CLUSTER, check=False)
+    assert not answers(hub)
+    until(lambda: int(hub.shown(CLUSTER, "NRestarts")) >= 2, "two tries", seconds=60)
+    hub.system.run("mv", f"{data}.away", data)
+    until(lambda: is_back(hub), "the database", seconds=60)
+
+
+def test_a_database_that_was_stopped_is_found_and_started(hub: HubMachine) -> None:
+    hub.system.run("pg_ctlcluster", "17", "main", "stop")
+    assert hub.shown("postgresql.service", "ActiveState") == "active", "Debian's umbrella"
+    assert not verified_database(hub)
+    words = ("hub.yml", "--tags", "postgresql")
+    checked = hub.play(*words, "--check")
+    assert (checked.changed[HUB] > 0, answers(hub)) == (True, False), checked.said[-6000:]
+    played = hub.play(*words)
+    assert (played.status, played.changed[HUB] > 0) == (0, True), played.said[-6000:]
+    assert answers(hub)
+    assert verified_database(hub)
     played = hub.play(*words)
     assert (played.status, played.changed) == (0, {HUB: 0}), played.said[-6000:]
 

@@ -77,6 +77,21 @@ def test_a_refusal_is_not_kept_for_a_day(behind_proxy: WebServer) -> None:
     assert not kept("stills/n99.jpg")
 
 
+def test_a_new_still_is_never_the_former_one(behind_proxy: WebServer) -> None:
+    """Its address is new, and what is there is kept for a day."""
+    still = behind_proxy.root() / "var/lib/simpul-hub/public/stills/n1.jpg"
+
+    def shown(number: int) -> str:
+        address = f"http://127.0.0.1:8080/stills/n1.jpg?v={number}"
+        return behind_proxy.run("curl", "-sf", address).stdout
+
+    for number in range(30):
+        part = still.with_name(".part")
+        part.write_text(f"still {number}")
+        part.rename(still)
+        assert shown(number) == f"still {number}"
+
+
 def test_whoever_has_the_collector_cannot_show_files_of_others(behind_proxy: WebServer) -> None:
     """By links in its folder, or in place of a folder."""
     root, here = behind_proxy.root(), "http://127.0.0.1:8080"
