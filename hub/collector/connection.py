@@ -28,8 +28,6 @@ from node.messages import session_name
 _ANSWER_TIMEOUT_SECONDS = 10.0
 _CONNECT_TIMEOUT_SECONDS = 5.0
 _QOS = 1
-_STATES_AGAIN_SECONDS = 300.0
-"""How often retained states are asked for again; a broker whose queue was full dropped them."""
 
 
 class Connection:
@@ -41,21 +39,18 @@ class Connection:
         settings: Broker,
         *,
         password: str,
-        states: str,
         topics: str,
         on_message: Callable[[str, bytes, bool, int], None],
     ) -> None:
         """Connect; blocks for a few seconds at most. Raises BrokerError.
 
-        `states` is the part of `topics` whose retained messages matter most.
         `on_message` gets topic, payload, whether it was retained, and the packet identifier to
         acknowledge (0 when it came at QoS 0).
         """
-        self._states, self._topics = states, topics
+        self._topics = topics
         self._on_message = on_message
         self._problem = ""
         self._began = time.monotonic()
-        self._states_at = self._began
         self.subscribed = False
         self._client = paho.Client(
             callback_api_version=CallbackAPIVersion.VERSION2,
@@ -118,7 +113,6 @@ class Connection:
             raise BrokerError(self._problem or f"connection lost: {paho.error_string(result)}")
         if not self.subscribed and time.monotonic() - self._began > _ANSWER_TIMEOUT_SECONDS:
             raise BrokerError(f"the broker did not answer within {_ANSWER_TIMEOUT_SECONDS:.0f} s")
-        self._ask_again(time.monotonic())
 
     def close(self) -> None:
         """Say good-bye when the connection still stands; the session stays at the broker."""
@@ -126,13 +120,6 @@ class Connection:
         own = self._client.socket()
         if own is not None:
             own.close()
-
-    def _ask_again(self, now: float) -> None:
-        if not self.subscribed or now - self._states_at < _STATES_AGAIN_SECONDS:
-            return
-        self._states_at = now
-        # Whoever subscribes gets what is retained, again as well (MQTT 3.1.1, 3.8.4).
-        self._client.subscribe(self._states, qos=_QOS)
 
     def _wait(
         self,
@@ -167,9 +154,7 @@ class Connection:
         if reason.is_failure:
             self._problem = f"the broker refuses the connection: {reason}"
             return
-        # States first: a queue that runs full drops what comes last, and stills come anew by
-        # themselves. That states come twice, once for each filter, changes nothing.
-        client.subscribe([(self._states, _QOS), (self._topics, _QOS)])
+        client.subscribe(self._topics, qos=_QOS)
 
     def _answered(
         self,
@@ -179,8 +164,6 @@ class Connection:
         reasons: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
-        if self.subscribed:
-            return  # asked again, and a cluster that elects its leader may well refuse that
         if any(reason.is_failure for reason in reasons):
             self._problem = f"the broker refuses {self._topics}; check its access list"
             return

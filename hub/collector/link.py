@@ -14,11 +14,10 @@ from hub.collector.connection import Connection
 from hub.collector.inbox import Delivery, Inbox
 from hub.errors import BrokerError
 from hub.settings import Broker
-from node.messages import TOPIC_ROOT, topic_of
+from node.messages import TOPIC_ROOT
 
 _log = logging.getLogger(__name__)
 _TOPICS = f"{TOPIC_ROOT}/#"
-_STATES = topic_of("+", "state")
 _STEP_SECONDS = 1.0
 _FULL_STEP_SECONDS = 0.05
 
@@ -97,7 +96,6 @@ class Link:
             address,
             self._settings,
             password=self._password,
-            states=_STATES,
             topics=_TOPICS,
             on_message=self._put,
         )

@@ -13,7 +13,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from services.mosquitto import Mosquitto
 from services.ports import free_port
-from services.talker import TINY_JPEG, Talker
+from services.talker import Talker
 from services.waiting import until
 
 from hub.collector.inbox import Delivery, Inbox
@@ -62,9 +62,11 @@ def test_what_is_not_acknowledged_comes_again(mosquitto: Mosquitto) -> None:
         with running(settings(mosquitto.url), first) as link:
             node.birth()
             assert first.take(1, timeout_seconds=20)
-            kept = take_until(first, node.outbox[node.measure()])[-1]
+            node.measure()
+            (kept,) = first.take(1, timeout_seconds=20)
             link.acknowledge([kept])
-            lost = take_until(first, node.outbox[node.measure()])[-1]
+            node.measure()
+            (lost,) = first.take(1, timeout_seconds=20)
         second = Inbox()
         with running(settings(mosquitto.url), second) as link:
             # Acknowledgements of a former connection must not reach this one.
@@ -72,57 +74,6 @@ def test_what_is_not_acknowledged_comes_again(mosquitto: Mosquitto) -> None:
             again = {each.payload for each in take_until(second, lost.payload)}
         assert lost.payload in again
         assert kept.payload not in again
-
-
-def test_states_have_room_in_a_queue_that_stills_fill(tmp_path: Path) -> None:
-    nodes = {f"node-{number}" for number in range(20)}
-    with small_broker(tmp_path, queued_bytes=20_000) as broker:
-        for name in sorted(nodes):
-            with Talker(broker.url, name) as node:
-                node.still(TINY_JPEG[:-2] + bytes(4000) + TINY_JPEG[-2:])
-                node.birth()
-        inbox = Inbox()
-        with running(settings(broker.url), inbox) as link:
-            until(lambda: link.connected, "the subscription")
-            take_states(link, inbox, nodes)
-
-
-def test_states_that_found_no_room_are_asked_for_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hub.collector.connection._STATES_AGAIN_SECONDS", 0.2)
-    with (
-        small_broker(tmp_path, queued_bytes=4000) as broker,
-        Talker(broker.url, "pasar-horas") as node,
-    ):
-        with running(settings(broker.url), Inbox()) as link:
-            until(lambda: link.connected, "the session to be there")
-        for _ in range(100):
-            node.measure()
-        node.birth()  # the queue is full
-        inbox = Inbox()
-        with running(settings(broker.url), inbox) as link:
-            until(lambda: link.connected, "the subscription")
-            take_states(link, inbox, {"pasar-horas"})
-
-
-def small_broker(directory: Path, *, queued_bytes: int) -> Mosquitto:
-    """Return a broker that queues little and sends one message at a time."""
-    return Mosquitto(
-        directory / "mosquitto", in_flight_max=1, options=(f"max_queued_bytes {queued_bytes}",)
-    )
-
-
-def take_states(link: Link, inbox: Inbox, nodes: set[str]) -> None:
-    """Take and acknowledge what comes until there was a retained state of each of `nodes`."""
-    lacking = set(nodes)
-    while lacking:
-        batch = inbox.take(10, timeout_seconds=5)
-        assert batch, f"no state of {sorted(lacking)}"
-        link.acknowledge(batch)
-        for each in batch:
-            if each.retained and each.topic.endswith("/state"):
-                lacking.discard(each.topic.split("/")[2])
 
 
 def test_nobody_can_guess_the_session_that_waits_for_the_collector(mosquitto: Mosquitto) -> None:
