@@ -53,7 +53,14 @@ ALLOWED = {
     "hub": ("node.messages",),
     # settings_file is the reading of settings: one language for mistakes in both.
     # install is the format of releases: one reader and writer of it at the desk and on the node.
-    "provisioning": ("node.messages", "node.settings", "node.settings_file", "node.install"),
+    # durable knows nothing of nodes: one way to write what a power cut leaves whole.
+    "provisioning": (
+        "node.durable",
+        "node.install",
+        "node.messages",
+        "node.settings",
+        "node.settings_file",
+    ),
 }
 # Load their vendor module at once; chosen by name like it.
 USERS_OF_ADAPTERS = {"node.hotspot.nl80211_parse", "node.hotspot.nl80211_radio"}

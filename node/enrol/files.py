@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from node.install.durable import fsync_directory, write_new
+from node.durable import fsync_directory, write_new
 
 _SCRUBBED = b"#cloud-config\n# Overwritten at the enrolment of this node.\n"
 

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPMessage
 from pathlib import Path
 
-from node.install.durable import is_full
+from node.durable import is_full
 from node.install.errors import FetchError, InstallError
 from node.install.incoming import Fetched, discard, keep_only, tag_of
 from node.install.opener import make_opener

@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 
 from node.backoff import Backoff
+from node.durable import replace_file
 from node.errors import UplinkError
-from node.install.durable import replace_file
 from node.install.errors import InstallError
 from node.install.notice import (
     Notice,

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from node.durable import point, replace_file
 from node.install.bundle import read_bundle
-from node.install.durable import point, replace_file
 from node.install.manifest import release_hash
 from node.install.places import Places
 from node.install.signatures import Trust, verify

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from node.install.durable import make_directory
+from node.durable import make_directory
 from node.install.errors import BusyError
 
 _POLL_S = 0.2

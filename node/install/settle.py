@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from node.install.durable import fsync_directory, point, remove_link
+from node.durable import fsync_directory, point, remove_link
 from node.install.errors import ServiceError
 from node.install.machine import Machine
 from node.install.places import Places

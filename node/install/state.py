@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from node.install.durable import replace_file
+from node.durable import replace_file
 from node.install.errors import InstallStateError
 
 Phase = Literal["idle", "flipping", "trial", "reverting"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from node.durable import point
 from node.install.bundle import Bundle, read_bundle
-from node.install.durable import point
 from node.install.errors import BundleError, BusyError, InstallError, ServiceError, TrustError
 from node.install.fits import check_machine, check_settings, outbox_of, python_of
 from node.install.health import Watch, output_of

@@ -9,14 +9,14 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from node.install.bundle import Bundle, unpack_object
-from node.install.durable import (
+from node.durable import (
     DIRECTORY_MODE,
     fsync_directory,
     make_directory,
     replace_file,
     write_new,
 )
+from node.install.bundle import Bundle, unpack_object
 from node.install.errors import BundleError, InstallError
 from node.install.manifest import MANIFEST_NAME, File, Manifest, decode_manifest, release_hash
 from node.install.places import Places

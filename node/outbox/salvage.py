@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
+from node.durable import fsync_directory
 from node.errors import OutboxError
-from node.install.durable import fsync_directory
 from node.outbox.batch import Batch, Key, unpack
 from node.outbox.store import Store, StoreDamagedError
 

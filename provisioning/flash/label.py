@@ -10,7 +10,7 @@ from fpdf import FPDF
 from fpdf.errors import FPDFException
 from msgspec import Struct
 
-from node.install.durable import replace_file
+from node.durable import replace_file
 from provisioning.flash.errors import StationError
 from provisioning.inventory import Node
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from node.durable import fsync_directory, replace_file
 from node.errors import AccessPointError
 from node.hotspot.access_point.files import render
-from node.install.durable import fsync_directory, replace_file
 from node.settings import Hotspot
 
 DIRECTORY = Path("/run/simpul-hotspot")
