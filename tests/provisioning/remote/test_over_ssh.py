@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from services.node_fleet import LIGHT, ROOT, NodeFleet, fleet_missing
-from services.terminal import read_until
+from services.terminal import interrupt, read_until
 
 from provisioning.audit.verify import Entry, read_log
 from provisioning.enrol.connection import Reach, Trust, ssh_options
@@ -234,8 +234,7 @@ def test_ctrl_c_at_a_question_is_no_answer(fleet: NodeFleet, tmp_path: Path) -> 
         words = [str(tmp_path / "audit.jsonl"), str(fleet.folder / "user")]
         os.execv(sys.executable, [sys.executable, "-c", QUESTION, *words])  # noqa: S606 - no shell
     said = read_until(terminal, b"[y/t] ")
-    os.write(terminal, b"\x03")
-    said += read_until(terminal, b"")
+    said += interrupt(terminal)
     _, status = os.waitpid(child, 0)
     os.close(terminal)
     assert os.waitstatus_to_exitcode(status) == 130
