@@ -13,6 +13,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -24,7 +25,14 @@ from node.messages import BootLedger, Envelope, OutboxDamaged, Seqs, encode
 from node.outbox.batch import Batch, Key, Rank, historical, pack, unpack
 from node.outbox.pending import Note, Pending
 from node.outbox.salvage import open_store
-from node.outbox.store import Shelf, Store, StoreDamagedError, Totals, without
+from node.outbox.store import (
+    Shelf,
+    Store,
+    StoreDamagedError,
+    StoreReadOnlyError,
+    Totals,
+    without,
+)
 from node.settings import Outbox as OutboxSettings
 
 _BATCH_MESSAGES_MAX = 512
@@ -286,13 +294,15 @@ class Outbox:
 
     def _opened(self) -> Store | None:
         if self._read_only:
-            # A file opened on a read-only disk stays so, also when the disk can be written again.
             self._shut()
         if self._store:
             return self._store
         try:
             store, damage = open_store(self._file, damage=self._damage)
-            totals, marked_count = store.totals(), store.unsent_count(self._marks)
+            with ExitStack() as undo:
+                undo.callback(store.close)
+                totals, marked_count = store.totals(), store.unsent_count(self._marks)
+                undo.pop_all()
         except OutboxError as error:
             self._refused(error)
             return None
@@ -388,7 +398,7 @@ class Outbox:
         if isinstance(error, StoreDamagedError) and self._store:
             self._damage = str(error)
             self._shut()
-        if _says_read_only(error):
+        if isinstance(error, StoreReadOnlyError):
             # Left open till the next commit: what is on the disk can still be read and sent.
             self._read_only = True
 
@@ -404,9 +414,3 @@ class Outbox:
             self._totals.unsent_count + unsent,
             self._totals.sacrificed_count + sacrificed,
         )
-
-
-def _says_read_only(error: OutboxError) -> bool:
-    # Python's own errors of sqlite3 have no such name.
-    name: str = getattr(error.__cause__, "sqlite_errorname", "")
-    return name.startswith("SQLITE_READONLY")

@@ -30,6 +30,10 @@ class StoreDamagedError(OutboxError):
     """The outbox file is not a readable SQLite database any more."""
 
 
+class StoreReadOnlyError(OutboxError):
+    """The file was opened on a read-only disk, and stays so until it is opened anew."""
+
+
 class Shelf(Struct, frozen=True):
     """What the index knows of a batch, without its body."""
 
@@ -227,7 +231,10 @@ def _translated(file: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise OutboxError(f"{file}: {error}; check the disk's space and its mount") from error
+        # Python's own errors of sqlite3 have no such name.
+        name = getattr(error, "sqlite_errorname", "")
+        kind = StoreReadOnlyError if name.startswith("SQLITE_READONLY") else OutboxError
+        raise kind(f"{file}: {error}; check the disk's space and its mount") from error
     except sqlite3.DatabaseError as error:
         raise StoreDamagedError(f"{file}: {error}") from error
 

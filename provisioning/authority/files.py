@@ -5,6 +5,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from node.durable import fsync_directory
+
 PRIVATE = 0o600
 PUBLIC = 0o644
 
@@ -16,7 +18,7 @@ def write_whole(file: Path, content: bytes, *, mode: int = PRIVATE) -> None:
         undo.callback(beside.unlink)
         beside.rename(file)
         undo.pop_all()
-    sync_folder(file.parent)
+    fsync_directory(file.parent)
 
 
 def write_beside(file: Path, content: bytes, *, mark: str = "", mode: int = PRIVATE) -> Path:
@@ -34,12 +36,3 @@ def write_beside(file: Path, content: bytes, *, mark: str = "", mode: int = PRIV
             os.fsync(out.fileno())
         undo.pop_all()
     return Path(name)
-
-
-def sync_folder(folder: Path) -> None:
-    """Return once the names in `folder` would survive a power cut."""
-    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

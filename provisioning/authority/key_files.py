@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from node.durable import fsync_directory
 from provisioning.authority.errors import AuthorityError
-from provisioning.authority.files import sync_folder, write_beside
+from provisioning.authority.files import write_beside
 
 _MARK_DIGITS = 12
 
@@ -49,7 +50,7 @@ class NewKeys:
                         raise self._taken(file) from error
                 undo.callback(file.unlink)
             with _told(self._folder):
-                sync_folder(self._folder)
+                fsync_directory(self._folder)
             undo.pop_all()
         self.settled = True
 
@@ -58,7 +59,7 @@ class NewKeys:
         with _told(self._folder):
             for hidden in self._hidden.values():
                 hidden.unlink(missing_ok=True)
-            sync_folder(self._folder)
+            fsync_directory(self._folder)
 
     def abandon(self) -> None:
         """Leave nothing of keys that were not settled."""

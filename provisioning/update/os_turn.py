@@ -27,7 +27,6 @@ _SENT = "/var/lib/simpul/system.raucb"
 _ASK_TIMEOUT_S = 60
 _INSTALL_TIMEOUT_S = 3600
 _RETRY_S = 5.0
-_RETURN_S = 120.0
 _SAID_CHARACTERS_MAX = 500
 # `rauc install` says why on standard output; on standard error it says only that it failed.
 _WHY = re.compile(r"^LastError: (.+)$", re.MULTILINE)
@@ -125,7 +124,7 @@ def _went_back(connection: Connection, now: System, told: str | None, version: s
 
 def look_again_at_system(way: Way, version: str) -> Entry | None:
     """Return how a node stands that got `version` and is not well any more; else None."""
-    return well_within(lambda: _look_again(way, version), _RETURN_S)
+    return well_within(lambda: _look_again(way, version))
 
 
 def _look_again(way: Way, version: str) -> tuple[Entry | None, bool]:

@@ -170,12 +170,12 @@ def look_again(
     stops the rollout, and is left for a person. One look that fails says nothing of a node on a
     weak link: it is looked at for two minutes.
     """
-    return well_within(lambda: _look(place, entry, connect, releases), _RETURN_S)
+    return well_within(lambda: _look(place, entry, connect, releases))
 
 
-def well_within(look: Callable[[], tuple[Entry | None, bool]], within_s: float) -> Entry | None:
-    """Look until nothing is wrong, or until the trouble is no passing one; return what it is."""
-    end_s = time.monotonic() + within_s
+def well_within(look: Callable[[], tuple[Entry | None, bool]]) -> Entry | None:
+    """Look until nothing is wrong, or for two minutes while it may pass; return what it is."""
+    end_s = time.monotonic() + _RETURN_S
     while True:
         trouble, passing = look()
         if trouble is None or not passing or time.monotonic() > end_s:

@@ -1,11 +1,11 @@
 """Brings changed settings into the running access point, disturbing as little as possible."""
 
 import subprocess
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 
-from node.durable import fsync_directory, replace_file
+from node.durable import replace_file
 from node.errors import AccessPointError
 from node.hotspot.access_point.files import render
 from node.settings import Hotspot
@@ -37,62 +37,40 @@ def apply(
     SettingsError, AccessPointError.
     """
     systemctl = systemctl or _systemctl
-    with _noting(directory):
-        render(hotspot, directory)
+    render(hotspot, directory, replacing=partial(_note, directory))
     changed = _noted(directory)
     if not hotspot.ssid:
         systemctl(["stop", TARGET])
-        _note(directory, ())
+        _forget(directory)
         return [f"stopped {TARGET}: hotspot.ssid is empty"]
     units = sorted({unit for name in changed for unit in _UNITS[name]})
     if units:
         systemctl(["try-reload-or-restart", *units])
     systemctl(["start", TARGET])
-    _note(directory, ())
+    _forget(directory)
     return [f"{directory / name}: new" for name in changed] + [f"restarted {u}" for u in units]
 
 
-@contextmanager
-def _noting(directory: Path) -> Iterator[None]:
-    """Note which files are replaced meanwhile, beside those that were noted before.
-
-    Until that is known it may be any of them: whoever is killed in between leaves them all noted.
-    """
-    earlier, before = _noted(directory), _texts(directory)
-    _note(directory, _UNITS)
-    try:
-        yield
-    finally:
-        now = _texts(directory)
-        _note(directory, [name for name in _UNITS if name in earlier or now[name] != before[name]])
-
-
-def _texts(directory: Path) -> dict[str, str | None]:
-    return {name: _text(directory / name) for name in _UNITS}
-
-
-def _text(file: Path) -> str | None:
-    try:
-        return file.read_text()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise AccessPointError(f"{file}: cannot be read: {error.strerror}") from error
-
-
 def _noted(directory: Path) -> list[str]:
-    names = (_text(directory / _PENDING) or "").splitlines()
+    try:
+        names = (directory / _PENDING).read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise AccessPointError(f"{directory}: cannot be read: {error.strerror}") from error
     return [name for name in _UNITS if name in names]
 
 
 def _note(directory: Path, names: Collection[str]) -> None:
+    """Note files that are about to be replaced, beside those that were noted before."""
+    noted = {*_noted(directory), *names}
+    if noted:
+        replace_file(directory / _PENDING, "\n".join(noted).encode())
+
+
+def _forget(directory: Path) -> None:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if names:
-            replace_file(directory / _PENDING, "\n".join(names).encode())
-            return
         (directory / _PENDING).unlink(missing_ok=True)
-        fsync_directory(directory)
     except OSError as error:
         raise AccessPointError(f"{directory}: cannot be written: {error.strerror}") from error
 

@@ -1,7 +1,7 @@
 """Writes the access point's files: rendered from the settings, checked, then put in place."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,22 +41,33 @@ FILES = (
 )
 
 
-def render(hotspot: Hotspot, directory: Path) -> list[str]:
+def render(
+    hotspot: Hotspot,
+    directory: Path,
+    *,
+    replacing: Callable[[Collection[str]], None] = lambda _: None,
+) -> list[str]:
     """Write every file that differs into `directory`; return their names.
 
-    All are checked before the first is replaced, so that one bad file changes nothing. Without an
-    ssid the files are removed. Raises SettingsError for contradictions, AccessPointError when a
-    program refuses its file or the directory cannot be written.
+    All are checked before the first is replaced, so that one bad file changes nothing; `replacing`
+    is told their names just before. Without an ssid the files are removed. Raises SettingsError for
+    contradictions, AccessPointError when a program refuses its file or the directory cannot be
+    written.
     """
     if problems := access_point_contradictions(hotspot):
         raise SettingsError("\n".join(problems))
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if not hotspot.ssid:
-            return _remove(directory)
+            gone = [each.name for each in FILES if (directory / each.name).exists()]
+            replacing(gone)
+            for name in gone:
+                (directory / name).unlink()
+            return gone
         with tempfile.TemporaryDirectory(prefix=".new-", dir=directory) as temporary:
             new = Path(temporary)
             changed = [each for each in FILES if _prepare(each, hotspot, directory, new)]
+            replacing([each.name for each in changed])
             for each in changed:
                 (new / each.name).replace(directory / each.name)
     except OSError as error:
@@ -83,10 +94,3 @@ def _write(file: Path, text: str) -> None:
     """Write a file that every program's own user may read: an open network has no secret."""
     file.write_text(text)
     file.chmod(0o644)  # whatever the umask is
-
-
-def _remove(directory: Path) -> list[str]:
-    gone = [each.name for each in FILES if (directory / each.name).exists()]
-    for name in gone:
-        (directory / name).unlink()
-    return gone

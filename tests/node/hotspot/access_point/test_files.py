@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -190,8 +190,10 @@ class TestWithPrograms:
         def systemctl(words: Sequence[str]) -> None:
             asked.append(list(words))
 
-        def killed(hotspot: Hotspot, directory: Path) -> list[str]:
-            render(hotspot, directory)
+        def killed(
+            hotspot: Hotspot, directory: Path, *, replacing: Callable[[Collection[str]], None]
+        ) -> list[str]:
+            render(hotspot, directory, replacing=replacing)
             raise KeyboardInterrupt
 
         apply(HOTSPOT, directory=tmp_path, systemctl=systemctl)
